@@ -1,0 +1,1 @@
+"""What other programs import to record what they did."""
