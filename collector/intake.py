@@ -1,0 +1,516 @@
+"""The one way in. What arrives in one turn of the loop is admitted and committed together.
+
+Sources hand in chunks of lines (or drafts) with a `Sink` for the replies; the first submission of a
+turn schedules one flush, which runs after every other callback of that turn. A flush takes what is
+pending in groups of at most 5,000 events or 4 MiB, commits each group in one transaction, and only
+then answers. Between the commit and the publication to subscribers nothing is awaited.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from collector.core.admission import Admission, Admitted, Origin
+from collector.core.decoding import Request, decode_chunk, decode_lines
+from collector.core.ids import assigned_prefix, parse_id
+from collector.core.protocol import Answer, receipts, replies
+from collector.errors import InvalidEvent, JournalCorrupt, JournalError, JournalFull, Rejected
+from collector.event import Draft, Principal, Producer, Receipt
+from collector.hub import Hub
+from collector.journal.connection import translated
+from collector.journal.versions import Versions
+from collector.journal.writer import Journal, RowRefused
+
+GROUP_EVENTS: Final = 5_000
+GROUP_BYTES: Final = 4 * 1024 * 1024
+"""One commit holds at most this much, so that an acknowledgement never waits for an endless batch."""
+BACKLOG_BYTES: Final = 4 * 1024 * 1024
+"""Past this much unflushed input, sources stop reading until they are answered."""
+RETRY_FIRST, RETRY_MOST = 0.1, 5.0
+"""Seconds for which a failed disk is left alone before the next commit is tried, doubled each time."""
+GIVE_UP_AFTER: Final = 60.0
+"""Seconds of failing commits after which the daemon ends with exit code 74."""
+
+_INTERNAL: Final = Producer(assurance="internal")
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where the replies to a submission go, in the order of its requests."""
+
+    def reply(self, lines: bytes) -> None:
+        """Reply lines for events that were stored or refused."""
+
+    def command(self, command: dict[str, Any], rest: list[Request]) -> None:
+        """A command was met; what came before it is answered, `rest` is the sink's to submit again."""
+
+
+class ReceiptSink:
+    """Collects receipts instead of lines, for callers inside the process."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+
+    def reply(self, lines: bytes) -> None:
+        """Unused: the intake sees this class and appends receipts directly."""
+
+    def command(self, command: dict[str, Any], rest: list[Request]) -> None:
+        """Commands never come this way."""
+
+
+class Sender(msgspec.Struct, eq=False):
+    """Who submits: kept by a source for each connection, resolved to numbers when first used."""
+
+    source: str
+    producer: Producer
+    actor: Principal
+    origin: Origin | None = None
+    epoch: int = -1
+
+
+class _Submission(msgspec.Struct, eq=False):
+    content: bytes | list[Request]
+    sender: Sender
+    sink: Sink
+
+
+class _Run(msgspec.Struct, eq=False):
+    """Drafts of one sender within a group, and the refusals that stand between them."""
+
+    drafts: list[Draft]
+    sender: Sender
+    sink: Sink
+    checked: bool
+    refused: dict[int, Rejected]
+    admitted: Admitted | None = None
+
+
+class Intake:
+    """Implements `core.control.Recorder`. All methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        admission: Admission,
+        versions: Versions,
+        hub: Hub,
+        *,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object],
+        make_room: Callable[[], bool] = lambda: False,
+        on_fatal: Callable[[JournalError], None] = lambda error: None,
+    ) -> None:
+        self.journal = journal
+        self.admission = admission
+        self.versions = versions
+        self.hub = hub
+        self.counters: Counter[str] = Counter()
+        self.backlog = 0
+        self.draining = False
+        self.written = 0
+        """Bytes handed to SQLite since the last checkpoint, about; the janitor resets it."""
+        self.failing_since: float | None = None
+        self.last_error: JournalError | None = None
+        self._pending: deque[_Submission] = deque()
+        self._scheduled = False
+        self._epoch = 0
+        self._now = 0
+        self._retry_at = 0.0
+        self._backoff = RETRY_FIRST
+        self._wall, self._monotonic, self._call_soon = wall, monotonic, call_soon
+        self._make_room, self._on_fatal = make_room, on_fatal
+
+    # ── for sources ─────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, content: bytes | list[Request], sender: Sender, sink: Sink) -> None:
+        """Take a chunk of whole lines, or decoded requests; answers come to `sink` after the commit."""
+        self._pending.append(_Submission(content, sender, sink))
+        self.backlog += len(content) if isinstance(content, bytes) else 0
+        self._schedule()
+
+    @property
+    def congested(self) -> bool:
+        """Whether sources should stop reading until their next reply."""
+        return self.backlog > BACKLOG_BYTES
+
+    def record(
+        self,
+        draft: Draft,
+        *,
+        source: str,
+        producer: Producer | None = None,
+        devices: tuple[dict[str, Any], ...] = (),
+    ) -> Receipt:
+        """See `core.control.Recorder.record`."""
+        return self.record_many([draft], source=source, producer=producer, devices=devices)[0]
+
+    def record_many(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        source: str,
+        producer: Producer | None = None,
+        actor: Principal | None = None,
+        devices: tuple[dict[str, Any], ...] = (),
+    ) -> list[Receipt]:
+        """Admit and commit drafts now, together with whatever is pending; never raises for them."""
+        producer = producer or _INTERNAL
+        sender = Sender(source, producer, actor or default_actor(source, producer))
+        sink = ReceiptSink()
+        requests: list[Request] = [_validated(draft) for draft in drafts]
+        self.flush()
+        self._commit_group([self._run(requests, sender, sink, checked=False)], devices)
+        return sink.receipts
+
+    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> None:
+        """See `core.control.Recorder.save_devices`; a failing disk is tried again with the next row."""
+        try:
+            with self.journal.transaction():
+                self.journal.put_devices(devices)
+        except JournalError as error:
+            self._failed(error)
+
+    # ── flush ───────────────────────────────────────────────────────────────────────────────────
+
+    def flush(self) -> None:
+        """Commit and answer everything that is pending now."""
+        while self._pending:
+            self._flush_group()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        self._flush_group()
+        if self._pending:
+            self._schedule()
+
+    def _flush_group(self) -> None:
+        runs: list[_Run] = []
+        events = size = 0
+        commands: list[Callable[[], None]] = []
+        while self._pending and events < GROUP_EVENTS and size < GROUP_BYTES:
+            submission = self._pending.popleft()
+            content, sender, sink = submission.content, submission.sender, submission.sink
+            if isinstance(content, bytes):
+                self.backlog -= len(content)
+                size += len(content)
+                drafts = decode_chunk(content)
+                checked = b"\\u0000" not in content
+                if drafts is not None:
+                    room = GROUP_EVENTS - events
+                    if len(drafts) > room:
+                        rest = _Submission(list(drafts[room:]), sender, sink)
+                        self._pending.appendleft(rest)
+                        drafts = drafts[:room]
+                    events += len(drafts)
+                    runs.append(_Run(drafts, sender, sink, checked, {}))
+                    continue
+                content = decode_lines(content)
+            room = GROUP_EVENTS - events
+            taken, rest_ = content[:room], content[room:]
+            command = next((i for i, item in enumerate(taken) if isinstance(item, dict)), None)
+            if command is not None:
+                after = taken[command + 1 :] + rest_ + self._take_back(sender)
+                commands.append(_deferred(sink, taken[command], after))
+                taken = taken[:command]
+            elif rest_:
+                self._pending.appendleft(_Submission(rest_, sender, sink))
+            events += len(taken)
+            if taken:
+                runs.append(self._run(taken, sender, sink, checked=False))
+            if command is not None:
+                break
+        if runs:
+            self._commit_group(runs)
+            self.written += size
+        for command_ in commands:
+            command_()
+
+    def _take_back(self, sender: Sender) -> list[Request]:
+        """What a sender has submitted behind a command: it waits for the command's reply."""
+        later = [item for item in self._pending if item.sender is sender]
+        requests: list[Request] = []
+        for item in later:
+            self._pending.remove(item)
+            if isinstance(item.content, bytes):
+                self.backlog -= len(item.content)
+                requests += decode_lines(item.content)
+            else:
+                requests += item.content
+        return requests
+
+    def _run(self, requests: list[Request], sender: Sender, sink: Sink, *, checked: bool) -> _Run:
+        drafts = [item for item in requests if isinstance(item, Draft)]
+        refused = {i: item for i, item in enumerate(requests) if isinstance(item, Rejected)}
+        return _Run(drafts, sender, sink, checked, refused)
+
+    # ── commit ──────────────────────────────────────────────────────────────────────────────────
+
+    def _commit_group(self, runs: list[_Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
+        self._now = max(self._now + 1, int(self._wall() * 1e6))
+        prefix = assigned_prefix(self._now, self.journal.tag)
+        error = self._blocked()
+        if error is None:
+            try:
+                self._commit(runs, devices)
+            except JournalFull as full:
+                error = full if not self._make_room() else self._commit_again(runs, devices)
+            except JournalError as broken:
+                error = broken
+            except RowRefused:
+                error = self._commit_singly(runs, devices)
+        if error is not None:
+            self._refuse(runs, error, prefix)
+            return
+        self._recovered()
+        self._answer(runs, prefix)
+
+    def _commit(self, runs: list[_Run], devices: tuple[dict[str, Any], ...]) -> None:
+        journal = self.journal
+        seq = journal.last_seq + 1
+        fresh: dict[bytes, int] = {}
+        with translated(journal.path):
+            known = self._known_ids(runs)
+        journal.begin()
+        try:
+            with translated(journal.path):
+                seq = self._append(runs, devices, seq, known, fresh)
+            if seq > journal.last_seq + 1 or devices:
+                journal.commit()
+            else:
+                journal.rollback()
+        except BaseException:
+            self._roll_back()
+            raise
+        journal.committed(seq - 1, fresh)
+
+    def _append(
+        self,
+        runs: list[_Run],
+        devices: tuple[dict[str, Any], ...],
+        seq: int,
+        known: dict[bytes, int],
+        fresh: dict[bytes, int],
+    ) -> int:
+        """Admit and insert every run from `seq` on; returns the seq after the last."""
+        journal = self.journal
+        for run in runs:
+            admitted = run.admitted = self.admission.admit(
+                run.drafts,
+                self._origin(run.sender),
+                seq=seq,
+                now=self._now,
+                known=known,
+                fresh=fresh,
+                checked=run.checked,
+            )
+            if admitted.rows:
+                journal.insert(admitted.rows)
+            if admitted.records:
+                self.versions.add(admitted.records)
+            fresh.update(admitted.ids)
+            seq = admitted.end
+        if devices:
+            journal.put_devices(devices)
+        return seq
+
+    def _commit_again(
+        self, runs: list[_Run], devices: tuple[dict[str, Any], ...]
+    ) -> JournalError | None:
+        try:
+            self._commit(runs, devices)
+        except JournalError as error:
+            return error
+        except RowRefused:
+            return self._commit_singly(runs, devices)
+        return None
+
+    def _commit_singly(
+        self, runs: list[_Run], devices: tuple[dict[str, Any], ...]
+    ) -> JournalError | None:
+        """Find the rows that the database refuses for themselves; they fail alone."""
+        for run in runs:
+            for index, draft in enumerate(run.drafts):
+                single = _Run([draft], run.sender, run.sink, run.checked, {})
+                try:
+                    self._commit([single], devices)
+                    devices = ()
+                except RowRefused as refused:
+                    run.drafts[index] = msgspec.structs.replace(draft)
+                    single.admitted = Admitted(
+                        [], [Rejected("failed", f"the database refuses it: {refused}")], {}, [], 0
+                    )
+                except JournalError as error:
+                    return error
+                done = single.admitted
+                assert done is not None
+                run.admitted = _joined(run.admitted if index else None, done)
+        return None
+
+    def _known_ids(self, runs: list[_Run]) -> dict[bytes, int]:
+        ids = []
+        for run in runs:
+            for draft in run.drafts:
+                if draft.id:
+                    try:
+                        ids.append(parse_id(draft.id))
+                    except InvalidEvent:
+                        continue  # admission refuses it with its reason
+        return self.journal.known_ids(ids) if ids else {}
+
+    def _origin(self, sender: Sender) -> Origin:
+        if sender.origin is None or sender.epoch != self._epoch:
+            books = self.journal.books
+            sender.origin = Origin(
+                sender.source,
+                books.producer(sender.producer),
+                sender.producer.pid or 0,
+                books.principal(sender.actor),
+            )
+            sender.epoch = self._epoch
+        return sender.origin
+
+    def _roll_back(self) -> None:
+        self.journal.rollback()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop every cached number of the dictionaries: they were rolled back or cleaned."""
+        self.admission.forget()
+        self.journal.books.forget()
+        self._epoch += 1
+
+    # ── answers ─────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(self, runs: list[_Run], prefix: str) -> None:
+        first = last = 0
+        for run in runs:
+            admitted = run.admitted
+            assert admitted is not None
+            if admitted.rows:
+                first = first or admitted.rows[0][0]
+                last = admitted.end - 1
+            self.counters[f"recorded.{run.sender.source}"] += len(admitted.rows)
+            if len(admitted.rows) != len(run.drafts):
+                self._count_others(admitted.answers)
+        if last:
+            self.hub.publish(first, last)
+        for run in runs:
+            assert run.admitted is not None
+            self._send(run, run.admitted.answers, prefix)
+
+    def _send(self, run: _Run, answers: Sequence[Answer], prefix: str) -> None:
+        warnings = self.versions.take_warnings()
+        sink, drafts = run.sink, run.drafts
+        if run.refused:
+            answers, drafts = _woven(answers, drafts, run.refused)
+            for error in run.refused.values():
+                self.counters[f"rejected.{error.code}"] += 1
+        if isinstance(sink, ReceiptSink):
+            sink.receipts.extend(receipts(answers, drafts, prefix, warnings))
+        else:
+            sink.reply(replies(answers, drafts, prefix, warnings))
+
+    def _count_others(self, answers: Sequence[Answer]) -> None:
+        for answer in answers:
+            if isinstance(answer, tuple):
+                self.counters["duplicates"] += 1
+            elif isinstance(answer, Rejected):
+                self.counters[f"rejected.{answer.code}"] += 1
+
+    def _refuse(self, runs: list[_Run], error: JournalError | Rejected, prefix: str) -> None:
+        """Answer a group that could not be committed; each reply carries the id to send again with."""
+        rejection = error if isinstance(error, Rejected) else self._failed(error)
+        seq = self.journal.last_seq
+        for run in runs:
+            self.counters[f"rejected.{rejection.code}"] += len(run.drafts)
+            for index, draft in enumerate(run.drafts):
+                seq += 1
+                if not draft.id:
+                    run.drafts[index] = msgspec.structs.replace(draft, id=f"{prefix}{seq:012x}")
+            self._send(run, [rejection] * len(run.drafts), prefix)
+
+    # ── a failing disk ──────────────────────────────────────────────────────────────────────────
+
+    def _blocked(self) -> Rejected | None:
+        if self.failing_since is not None and self._monotonic() < self._retry_at:
+            return self._rejection(self.last_error)
+        return None
+
+    def _failed(self, error: JournalError) -> Rejected:
+        now = self._monotonic()
+        self.last_error = error
+        if self.failing_since is None:
+            self.failing_since = now
+            self._backoff = RETRY_FIRST
+        else:
+            self._backoff = min(self._backoff * 2, RETRY_MOST)
+        self._retry_at = now + self._backoff
+        self.counters["commit_failures"] += 1
+        self._on_fatal(error)
+        return self._rejection(error)
+
+    @staticmethod
+    def _rejection(error: JournalError | None) -> Rejected:
+        if isinstance(error, JournalCorrupt):
+            return Rejected("failed", "the journal is damaged; the daemon restarts with a fresh one")
+        if isinstance(error, JournalFull):
+            return Rejected("storage_full", "no space is left for the journal; free some, send again")
+        return Rejected("io_error", "the journal cannot be written; send again with the same id")
+
+    def _recovered(self) -> None:
+        if self.failing_since is not None:
+            self.failing_since = None
+            self.last_error = None
+
+
+def default_actor(source: str, producer: Producer) -> Principal:
+    """Who an event without an actor is ascribed to: the kernel's user, the key, or the daemon."""
+    if producer.assurance == "peercred":
+        return Principal(type="user", id=str(producer.uid), name=producer.user)
+    if producer.assurance == "key":
+        return Principal(type="key", id=producer.key)
+    return Principal(type="service", id=producer.plugin or "collector")
+
+
+def _deferred(sink: Sink, command: Request, rest: list[Request]) -> Callable[[], None]:
+    assert isinstance(command, dict)
+    return lambda: sink.command(command, rest)
+
+
+def _validated(draft: Draft) -> Request:
+    """A draft built in the process, held to the same types and lengths as one from the wire."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(draft), Draft)
+    except (msgspec.ValidationError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        return InvalidEvent(str(error))
+
+
+def _joined(before: Admitted | None, after: Admitted) -> Admitted:
+    if before is None:
+        return after
+    before.rows += after.rows
+    before.answers += after.answers
+    before.end = after.end or before.end
+    return before
+
+
+def _woven(
+    answers: Sequence[Answer], drafts: list[Draft], refused: dict[int, Rejected]
+) -> tuple[list[Answer], list[Draft]]:
+    """Put the refusals of lines that never became drafts back where they stood."""
+    nothing = Draft(action="")
+    both = iter(zip(answers, drafts, strict=True))
+    total = len(drafts) + len(refused)
+    woven = [(refused[i], nothing) if i in refused else next(both) for i in range(total)]
+    return [answer for answer, _ in woven], [draft for _, draft in woven]

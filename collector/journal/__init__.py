@@ -1,0 +1,1 @@
+"""The journal: one SQLite file, one writer on the event loop, read-only readers everywhere else."""

@@ -1,0 +1,232 @@
+"""The writer: the one connection that changes the journal, driven synchronously by the event loop.
+
+A transaction is `begin`, any number of `insert`s and side tables, `commit`. What is in memory (the
+next seq, the tail's ids, the dictionaries' caches) changes only when the commit has returned.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from collector.core.admission import Row
+from collector.core.ids import TAG_BITS, assigned_id, assigned_seq
+from collector.errors import CollectorError
+from collector.journal.books import SqlBooks
+from collector.journal.connection import open_writer, translate, translated, wal_of
+
+COLUMNS: Final = 18
+_INSERT: Final = f"INSERT INTO log VALUES ({', '.join('?' * COLUMNS)})"
+_BATCH: Final = 500
+"""Ids looked up in one statement; SQLite's older builds bind at most 999 values."""
+
+
+class RowRefused(CollectorError):
+    """The database refuses a row for itself (a constraint or trigger), not for the disk's sake."""
+
+
+class Journal:
+    """An open journal. Create with `Journal.open`; close with `close`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.path = path
+        self.connection = connection
+        self.books = SqlBooks(connection)
+        self.new = self.fact("journal_id") is None
+        if self.new:
+            self._found()
+        self.id: str = self.fact("journal_id")
+        self.tag: int = self.fact("tag")
+        self.hmac_key: bytes = self.fact("hmac_key")
+        self.last_seq: int = self._last_seq()
+        self.ids_cursor: int = self.cursor("ids")
+        self.tail_ids: dict[bytes, int] = dict(
+            connection.execute(
+                "SELECT id, seq FROM log WHERE seq > ? AND id <> x''", (self.ids_cursor,)
+            )
+        )
+
+    @classmethod
+    def open(cls, path: Path, *, patience: float = 5.0) -> Journal:
+        """The journal at `path`, made where it is missing. Raises `JournalError`, `PathTaken`."""
+        connection = open_writer(path, patience=patience)
+        try:
+            with translated(path):
+                return cls(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Checkpoint and close, leaving a database that a reader needs no write access to read."""
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.connection.execute("PRAGMA optimize")
+        except sqlite3.Error:
+            pass  # an uncheckpointed log is recovered by the next start
+        self.connection.close()
+
+    # ── facts ───────────────────────────────────────────────────────────────────────────────────
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """One of the journal's facts, or `default`."""
+        row = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return default if row is None else row[0]
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Store a fact, within the current transaction where there is one."""
+        self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def delete_fact(self, name: str) -> None:
+        """Remove a fact."""
+        self.connection.execute("DELETE FROM facts WHERE name = ?", (name,))
+
+    def cursor(self, follower: str) -> int:
+        """The last seq that a follower has derived from."""
+        cursor: int = self.fact(f"cursor.{follower}", 0)
+        return cursor
+
+    def _found(self) -> None:
+        with self.transaction():
+            self.set_fact("journal_id", str(uuid.uuid4()))
+            self.set_fact("tag", secrets.randbits(TAG_BITS))
+            self.set_fact("hmac_key", secrets.token_bytes(32))
+
+    def _last_seq(self) -> int:
+        newest = self.connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0
+        return max(newest, self.fact("last_seq", 0))
+
+    # ── transactions ────────────────────────────────────────────────────────────────────────────
+
+    def begin(self) -> None:
+        """Start a transaction. Raises `JournalError`."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def insert(self, rows: Collection[Row]) -> None:
+        """Append rows. Raises `RowRefused`, `JournalError`; the transaction is still to be ended."""
+        try:
+            self.connection.executemany(_INSERT, rows)
+        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
+            raise RowRefused(str(error)) from error
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+        except (OverflowError, UnicodeError) as error:
+            raise RowRefused(str(error)) from error
+
+    def commit(self) -> None:
+        """End the transaction; when this returns it is on the disk. Raises `JournalError`."""
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translate(error, self.path) from error
+
+    def rollback(self) -> None:
+        """Leave the transaction, if SQLite has not already left it, and forget what it brought."""
+        self.books.forget()
+        if self.connection.in_transaction:
+            try:
+                self.connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # an I/O error while rolling back: SQLite has left the transaction
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """`begin`, the body, `commit`; `rollback` where anything raises. Raises `JournalError`."""
+        self.begin()
+        try:
+            yield
+            self.commit()
+        except sqlite3.Error as error:
+            self.rollback()
+            raise translate(error, self.path) from error
+        except BaseException:
+            self.rollback()
+            raise
+
+    def committed(self, last_seq: int, ids: dict[bytes, int]) -> None:
+        """Take over what a commit made true: the last seq and the ids that producers chose."""
+        self.last_seq = last_seq
+        if ids:
+            self.tail_ids.update(ids)
+
+    # ── ids ─────────────────────────────────────────────────────────────────────────────────────
+
+    def known_ids(self, ids: Iterable[bytes]) -> dict[bytes, int]:
+        """The seqs of those ids whose entries are stored, the tail included."""
+        tail, known = self.tail_ids, dict[bytes, int]()
+        rest: list[bytes] = []
+        for raw in ids:
+            seq = tail.get(raw)
+            if seq is not None:
+                known[raw] = seq
+            else:
+                rest.append(raw)
+        if rest and self.ids_cursor:
+            known.update(self._indexed_ids(rest))
+        for raw in rest:
+            seq = assigned_seq(raw, self.tag)
+            if seq is not None and raw not in known and self._assigned(seq) == raw:
+                known[raw] = seq
+        return known
+
+    def _indexed_ids(self, ids: list[bytes]) -> Iterator[tuple[bytes, int]]:
+        for start in range(0, len(ids), _BATCH):
+            part = ids[start : start + _BATCH]
+            slots = ",".join("?" * len(part))
+            yield from self.connection.execute(
+                "SELECT ids.id, log.seq FROM ids CROSS JOIN log ON log.seq = ids.seq"
+                f" AND log.id = ids.id WHERE ids.id IN ({slots})",
+                part,
+            )
+
+    def _assigned(self, seq: int) -> bytes | None:
+        row = self.connection.execute(
+            "SELECT occurred_at + delay FROM log WHERE seq = ? AND id = x''", (seq,)
+        ).fetchone()
+        return None if row is None else uuid.UUID(assigned_id(row[0], self.tag, seq)).bytes
+
+    # ── devices ─────────────────────────────────────────────────────────────────────────────────
+
+    def devices(self) -> list[dict[str, Any]]:
+        """Every row of the device registry."""
+        rows = self.connection.execute("SELECT body FROM devices ORDER BY id")
+        return [msgspec.json.decode(body) for (body,) in rows]
+
+    def put_devices(self, devices: Iterable[dict[str, Any]]) -> None:
+        """Store registry rows by their `id`, within the current transaction."""
+        self.connection.executemany(
+            "INSERT OR REPLACE INTO devices VALUES (?, ?)",
+            [(row["id"], msgspec.json.encode(row).decode()) for row in devices],
+        )
+
+    # ── size ────────────────────────────────────────────────────────────────────────────────────
+
+    def first_seq(self) -> int:
+        """The oldest stored seq; one past the last where the log is empty."""
+        first = self.connection.execute("SELECT min(seq) FROM log").fetchone()[0]
+        return self.last_seq + 1 if first is None else first
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log file."""
+        try:
+            return os.stat(wal_of(self.path)).st_size
+        except OSError:
+            return 0
+
+    def page_bytes(self) -> tuple[int, int]:
+        """Bytes of pages in use, and of pages on the free list."""
+        run = self.connection.execute
+        size = run("PRAGMA page_size").fetchone()[0]
+        free = run("PRAGMA freelist_count").fetchone()[0]
+        return (run("PRAGMA page_count").fetchone()[0] - free) * size, free * size

@@ -1,0 +1,1 @@
+"""Sources: each turns its world into drafts and hands them to the recorder."""

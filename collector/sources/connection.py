@@ -1,0 +1,244 @@
+"""One producer's connection: lines in, one reply a line out, in order.
+
+The pure parts (framing, decoding, replies) decide; this class moves bytes and holds the limits: a
+frame that is not finished in time, replies that are not read, more input than can be committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from collector.core.control import Caller
+from collector.core.decoding import Request, decode_lines
+from collector.core.framing import Framer, FrameTooLarge
+from collector.core.protocol import command_reply, refusal, reply
+from collector.core.rate import TokenBucket
+from collector.errors import CollectorError, Rejected
+from collector.intake import Intake, Sender
+
+UNREAD_PATIENCE: Final = 30.0
+"""Seconds for which a peer may leave its replies unread before the connection is closed."""
+
+_CLOSE: Final[dict[str, Any]] = {"op": "close"}
+"""Stands behind a connection's last request, so that the end comes after the last answer."""
+
+Commands = Callable[[dict[str, Any], Caller], Awaitable[dict[str, Any]]]
+"""Carries out a command; returns the fields of its reply. Raises `CollectorError`."""
+
+
+class Limits(Protocol):
+    """`sources.unix.limits` of the configuration."""
+
+    @property
+    def frame(self) -> int: ...
+    @property
+    def frame_timeout(self) -> float: ...
+    @property
+    def unread(self) -> int: ...
+
+
+class Owner(Protocol):
+    """The source that the connection belongs to."""
+
+    def lost(self, cause: str, count: int = 1) -> None:
+        """Count requests that were refused by a limit, or that came in half."""
+
+    def left(self, connection: Connection) -> None:
+        """The connection is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """Implements `intake.Sink` for the peer at the other end."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        owner: Owner,
+        caller: Caller,
+        limits: Limits,
+        commands: Commands,
+        bucket: TokenBucket | None,
+    ) -> None:
+        self.caller = caller
+        self._intake, self._owner, self._limits = intake, owner, limits
+        self._commands, self._bucket = commands, bucket
+        self._sender = Sender(caller.source, caller.producer, caller.actor)
+        self._framer = Framer(limits.frame)
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._frame_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._command: asyncio.Task[None] | None = None
+        self._held: list[Request] = []
+        self._closing = False
+        self._congested = False
+
+    # ── asyncio ─────────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; reading stops while more than `limits.unread` bytes of replies wait."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._limits.unread)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what is complete, and keep the time of what is not."""
+        if self._closing:
+            return
+        try:
+            complete = self._framer.feed(data)
+        except FrameTooLarge as error:
+            self._submit(error.complete)
+            self._fatal(Rejected("too_large", str(error)))
+            return
+        if complete:
+            self._stop_frame_timer()
+            self._submit(complete)
+        if self._framer.unfinished and self._frame_timer is None:
+            delay = self._limits.frame_timeout
+            self._frame_timer = self._loop.call_later(delay, self._frame_overdue)
+
+    def eof_received(self) -> bool:
+        """The peer sends no more: answer what it sent, then close. Half a frame counts as nothing."""
+        if self._framer.unfinished:
+            self._owner.lost("half_frame")
+        self._end()
+        return True
+
+    def pause_writing(self) -> None:
+        """The peer does not read its replies: stop reading its requests."""
+        self._pause()
+        self._unread_timer = self._loop.call_later(UNREAD_PATIENCE, self._unread_overdue)
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+        self._resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end; what was submitted is committed all the same."""
+        self._closing = True
+        self._stop_frame_timer()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+        self._owner.left(self)
+
+    # ── intake.Sink ─────────────────────────────────────────────────────────────────────────────
+
+    def reply(self, lines: bytes) -> None:
+        """Send reply lines; go on reading where reading had stopped for the intake's sake."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(lines)
+        if self._congested and not self._intake.congested:
+            self._congested = False
+            self._resume()
+
+    def command(self, command: dict[str, Any], rest: list[Request]) -> None:
+        """Carry out a command, then go on with what came after it."""
+        if command is _CLOSE:
+            if self._transport is not None:
+                self._transport.close()
+            return
+        self._pause()
+        self._command = self._loop.create_task(self._carry_out(command, rest))
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────────
+
+    def _submit(self, lines: bytes) -> None:
+        if self._intake.draining:
+            self._hand_in([_draining() for _ in decode_lines(lines)])
+            return
+        if self._bucket is not None:
+            count = lines.count(b"\n")
+            allowed = self._bucket.take(count, self._loop.time())
+            if allowed < count:
+                self._owner.lost("rate_limited", count - allowed)
+                requests = decode_lines(lines)
+                requests[allowed:] = [_rate_limited() for _ in requests[allowed:]]
+                self._hand_in(requests)
+                return
+        if lines:
+            self._hand_in(lines)
+
+    def _hand_in(self, content: bytes | list[Request]) -> None:
+        if self._command is not None:
+            self._held += decode_lines(content) if isinstance(content, bytes) else content
+            return
+        self._intake.submit(content, self._sender, self)
+        if self._intake.congested and not self._congested:
+            self._congested = True
+            self._pause()
+
+    async def _carry_out(self, command: dict[str, Any], rest: list[Request]) -> None:
+        try:
+            line = command_reply(await self._commands(command, self.caller))
+        except Rejected as error:
+            line = reply(refusal(error))
+        except CollectorError as error:
+            line = reply(refusal(Rejected("failed", str(error))))
+        self._command = None
+        self.reply(line)
+        rest, self._held = rest + self._held, []
+        if rest:
+            self._hand_in(rest)
+        self._resume()
+
+    # ── limits ──────────────────────────────────────────────────────────────────────────────────
+
+    def _fatal(self, error: Rejected) -> None:
+        """Answer what came before, then the error, then close: the stream is out of step."""
+        self._owner.lost(error.code)
+        self._hand_in([error])
+        self._end()
+
+    def _frame_overdue(self) -> None:
+        self._frame_timer = None
+        seconds = self._limits.frame_timeout
+        self._fatal(Rejected("timeout", f"a line must be finished within {seconds:g} s"))
+
+    def _unread_overdue(self) -> None:
+        self._owner.lost("unread")
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _stop_frame_timer(self) -> None:
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
+            self._frame_timer = None
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        idle = self._command is None and self._unread_timer is None and not self._congested
+        if idle and not self._closing and self._transport is not None:
+            self._transport.resume_reading()
+
+    def finish(self) -> None:
+        """The daemon stops: no more is read, and the end comes after the last answer."""
+        if not self._closing:
+            self._end()
+
+    def _end(self) -> None:
+        self._closing = True
+        self._stop_frame_timer()
+        self._pause()
+        self._hand_in([_CLOSE])
+
+    def abort(self) -> None:
+        """End at once, answered or not."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _rate_limited() -> Rejected:
+    return Rejected("rate_limited", "more events a second than this user may send; slow down")
+
+
+def _draining() -> Rejected:
+    return Rejected("draining", "the daemon is stopping; send again when it is back")
