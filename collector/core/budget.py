@@ -11,6 +11,9 @@ ALL: Final = 1_000
 ALL_REFILL: Final = 30.0
 """Events of all devices: the first look at a large network, then two a minute."""
 
+_EPSILON: Final = 1e-6
+"""Of a token: what rounding may take away."""
+
 
 class Budget:
     """At most `burst` at once and one more every `refill` seconds; `refused` counts the rest."""
@@ -28,7 +31,7 @@ class Budget:
         """Take one token at `now` (seconds, monotonic); False, counted in `refused`, when none."""
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._stamp) / self._refill)
         self._stamp = now
-        if self._tokens < 1.0:
+        if self._tokens < 1.0 - _EPSILON:
             self.refused += 1
             return False
         self._tokens -= 1.0
@@ -37,7 +40,7 @@ class Budget:
     def wait(self, now: float) -> float:
         """Seconds from `now` until one token is there."""
         tokens = self._tokens + max(0.0, now - self._stamp) / self._refill
-        return max(0.0, (1.0 - tokens) * self._refill)
+        return max(0.0, (1.0 - _EPSILON - tokens) * self._refill)
 
 
 class Allowance:

@@ -6,9 +6,9 @@ The shared `devices` are true at once; what is worth an event waits in `tick`:
 - A new device is told after `SETTLE` seconds, when its services, TXT and addresses are together.
 - Changes are differences against the record that was told last, gathered over `SETTLE` as well.
 - The last service's goodbye starts the grace: back within it is one *restarted*, otherwise *lost*.
-- A known device that comes back later is *discovered* with `returned`, then *updated* if it changed.
-- After a restart of ours nothing is told of devices that are as they were; those not heard for
-  `AWAIT` seconds, and not proven alive by health, are lost.
+- A known device that comes back later is *discovered* (`returned`), then *updated* if it changed.
+- After a restart of ours nothing is told of devices that are as they were; those silent for
+  `AWAIT` seconds are lost, unless health proves them alive.
 - While we cannot see (`blind`), expiry proves nothing and only starts that wait.
 
 What a stranger can make grow is bounded: devices, services, and events (a budget for each device
@@ -90,32 +90,39 @@ class Discovery:
     # What is heard
 
     def hear(self, seen: Sighting, now: Instant) -> list[Change]:
-        """Take a service as it is advertised now; returns the signal `arrived` where it is one."""
+        """Take a service as it is advertised now; returns the signal `arrived` where it is one.
+
+        With `forgotten` before it where an old device had to make room.
+        """
         self.dropped += seen.dropped
         device = self._groups.find(seen)
-        fresh = device is None
-        device = device or self._create(seen, now)
-        if device is None or not self._groups.attach(device, seen):
+        if device is None:
+            return self._meet(seen, now)
+        if not self._groups.attach(device, seen):
             self.dropped += 1
             return []
         self._gone.pop(seen.key, None)
         self._awaited.discard(device.id)
         device.last_seen = now.wall
-        if fresh:
-            device.initial = now.mono < self._initial_until
-            self._note(device, "new", now, seen)
-            return [Change("arrived", device)]
         if not device.present:
             return self._welcome(device, seen, now)
         self._note(device, "changed", now, seen)
         return []
 
-    def _create(self, seen: Sighting, now: Instant) -> Device | None:
+    def _meet(self, seen: Sighting, now: Instant) -> list[Change]:
+        changes: list[Change] = []
         device = self._groups.create(seen, now.wall)
         if device is None and (victim := self._groups.evictable()) is not None:
             self.forget(victim)
+            changes.append(Change("forgotten", victim))
             device = self._groups.create(seen, now.wall)
-        return device
+        if device is None or not self._groups.attach(device, seen):
+            self.dropped += 1
+            return changes
+        device.last_seen = now.wall
+        device.initial = now.mono < self._initial_until
+        self._note(device, "new", now, seen)
+        return [*changes, Change("arrived", device)]
 
     def _welcome(self, device: Device, seen: Sighting, now: Instant) -> list[Change]:
         device.present = True

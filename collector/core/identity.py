@@ -90,7 +90,7 @@ def slug(text: str) -> str:
     """`text` in the alphabet of ids; a digest is added where something was lost on the way."""
     text = text.lower()
     plain = _UNSAFE.sub("-", text).strip("-.")[:_SLUG_MAX].strip("-.")
-    if plain == text:
+    if plain and plain == text:
         return plain
     digest = blake2s(text.encode("utf-8", "backslashreplace"), digest_size=4).hexdigest()
     return f"{plain}-{digest}" if plain else digest
