@@ -5,10 +5,10 @@ What is written is read back to the same settings, but for secrets, which are ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
+import msgspec
 from msgspec import Struct
 
 from collector.config import keys
@@ -94,7 +94,7 @@ def _inline(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         # A JSON string is a TOML basic string, but that TOML wants DEL escaped too.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
     if isinstance(value, Mapping):
         return (
             "{" + ", ".join(f"{_key(key)} = {_inline(item)}" for key, item in value.items()) + "}"
