@@ -7,7 +7,7 @@ gets a `Receipt`. Bounds and meanings are those of `docs/event.md`.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -43,6 +43,21 @@ Text100: TypeAlias = Annotated[str, Meta(max_length=100)]
 Text200: TypeAlias = Annotated[str, Meta(max_length=200)]
 Text1000: TypeAlias = Annotated[str, Meta(max_length=1000)]
 Moment: TypeAlias = Annotated[dt.datetime, Meta(tz=True)]
+
+
+if TYPE_CHECKING:
+    JSONObject: TypeAlias = dict[str, Any]
+else:
+
+    def _nested(levels: int) -> Any:
+        """JSON of at most `levels` levels, as a type, so that decoding itself holds the bounds."""
+        scalar = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | str
+        json = scalar
+        for _ in range(levels):
+            json = scalar | list[json] | dict[str, json]
+        return json
+
+    JSONObject = dict[str, _nested(DEPTH_MAX - 1)]
 
 
 class Principal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -82,8 +97,8 @@ class Draft(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     correlation_id: Text100 | None = None
     causation_id: Text100 | None = None
     message: Text1000 | None = None
-    metadata: dict[str, Any] | None = None
-    record: dict[str, Any] | None = None
+    metadata: JSONObject | None = None
+    record: JSONObject | None = None
 
 
 DRAFT_FIELDS: Final = Draft.__struct_fields__

@@ -259,7 +259,7 @@ class Intake:
     def _commit_group(self, runs: list[_Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
         self._now = max(self._now + 1, int(self._wall() * 1e6))
         prefix = assigned_prefix(self._now, self.journal.tag)
-        error = self._blocked()
+        error: JournalError | Rejected | None = self._blocked()
         if error is None:
             try:
                 self._commit(runs, devices)

@@ -101,8 +101,9 @@ class Journal:
             self.set_fact("hmac_key", secrets.token_bytes(32))
 
     def _last_seq(self) -> int:
-        newest = self.connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0
-        return max(newest, self.fact("last_seq", 0))
+        newest: int = self.connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0
+        floor: int = self.fact("last_seq", 0)
+        return max(newest, floor)
 
     # ── transactions ────────────────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,7 @@ from typing import Final
 from collector.event import Producer
 
 _UCRED: Final = struct.Struct("3i")
-_UNIT: Final = re.compile(r"([^/]+\.(?:service|scope|socket|slice))(?:/|$)")
+_UNIT: Final = re.compile(r"([^/]+\.(?:service|scope|socket|slice))(?=/|$)", re.MULTILINE)
 
 
 def peer_of(connection: socket.socket) -> Producer:
@@ -45,9 +45,10 @@ def user_name(uid: int) -> str | None:
 
 def unit_of(cgroup: str) -> str | None:
     """The innermost systemd unit named in the text of `/proc/PID/cgroup`, None where there is none."""
-    units = [match for line in cgroup.splitlines() for match in _UNIT.findall(line)]
+    units: list[str] = _UNIT.findall(cgroup)
     services = [unit for unit in units if not unit.endswith(".slice")]
-    return (services or units or [None])[-1]
+    found = services or units
+    return found[-1] if found else None
 
 
 def is_admin(producer: Producer, groups: Iterable[str]) -> bool:

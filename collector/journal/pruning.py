@@ -1,0 +1,210 @@
+"""Pruning: removes entries from the log in small steps, and keeps account of what it removed.
+
+A step is one transaction of at most `STEP_ROWS` rows. It never passes the totals' cursor (the rest
+of what is derived needs no waiting for: a reader joins the log, so an index of a removed row is only
+waste, cleared away later by `sweeping`). What was removed is added up under the fact
+`pruned.pending` in the very transaction that removes it, and becomes an `events.pruned` entry when
+the janitor asks for it; a crash in between loses neither.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from collector.core.retention import AgeGroup
+from collector.journal.connection import translated
+from collector.journal.followers import Totals, checksum, derived
+from collector.journal.postings import CHUNK_BITS
+from collector.journal.writer import Journal
+
+STEP_ROWS: Final = 512
+
+
+class Removed(Struct):
+    """What was pruned since the last `events.pruned` entry."""
+
+    count: int = 0
+    from_seq: int = 0
+    to_seq: int = 0
+    causes: dict[str, int] = {}
+
+    def add(self, cause: str, count: int, first: int, last: int) -> None:
+        """Account for `count` entries between two seqs."""
+        self.from_seq = min(self.from_seq, first) if self.count else first
+        self.to_seq = max(self.to_seq, last)
+        self.count += count
+        self.causes[cause] = self.causes.get(cause, 0) + count
+
+
+class Pruner:
+    """Removes entries of one journal."""
+
+    def __init__(self, journal: Journal, totals: Totals) -> None:
+        self.journal = journal
+        self.totals = totals
+        stored = journal.fact("pruned.pending")
+        self.removed = msgspec.json.decode(stored, type=Removed) if stored else Removed()
+        self.holes: int = journal.fact("holes", 0)
+        """Seqs above the first stored one whose entries are gone."""
+
+    @property
+    def entries(self) -> int:
+        """How many entries are stored."""
+        return max(0, self.journal.last_seq + 1 - self.journal.first_seq() - self.holes)
+
+    def oldest(self, count: int, cause: str, *, before: int | None = None) -> Iterator[int]:
+        """Remove the oldest `count` entries, none from seq `before` on; yields each step's count."""
+        left = count
+        while left > 0:
+            with translated(self.journal.path):
+                seqs = self.journal.connection.execute(
+                    "SELECT seq FROM log ORDER BY seq LIMIT ?", (min(left, STEP_ROWS),)
+                ).fetchall()
+            if before is not None:
+                seqs = [row for row in seqs if row[0] < before]
+            if not seqs:
+                return
+            first, last = seqs[0][0], seqs[-1][0]
+            self._remove(first, last, "", (), cause)
+            left -= len(seqs)
+            yield len(seqs)
+
+    def aged(self, group: AgeGroup, cutoff: int) -> Iterator[int]:
+        """Remove a group's entries recorded before `cutoff` (µs); yields each step's count."""
+        end = self._first_recorded_since(cutoff)
+        whole = not group.only and not group.but
+        if whole:
+            count = end - self.journal.first_seq()
+            if count > 0:
+                yield from self.oldest(count, "age", before=end)
+            return
+        kinds = self._kinds(group)
+        where = f" AND kind {'IN' if group.only else 'NOT IN'} ({','.join('?' * len(kinds))})"
+        key = f"pruned.{group.name or '*'}"
+        start = max(self.journal.fact(key, 0) + 1, self.journal.first_seq())
+        while start < end:
+            last = min(start + STEP_ROWS, end) - 1
+            removed = self._remove(start, last, where, kinds, "age", cursor=key)
+            start = last + 1
+            yield removed
+
+    def forget_totals(self, span_starts: dict[int, int]) -> None:
+        """Remove totals that begin before the given start of each span."""
+        with derived(self.journal):
+            self.journal.connection.executemany(
+                "DELETE FROM totals WHERE span = ? AND start < ?", span_starts.items()
+            )
+
+    def take_account(self) -> Removed | None:
+        """What was removed and not yet reported; call `reported` once it is an entry."""
+        return self.removed if self.removed.count else None
+
+    def reported(self) -> None:
+        """The account has become an entry."""
+        self.removed = Removed()
+        with self.journal.transaction():
+            self.journal.delete_fact("pruned.pending")
+
+    def count_aged(self, group: AgeGroup, cutoff: int) -> int:
+        """How many entries `aged` would remove now."""
+        end = self._first_recorded_since(cutoff)
+        first = self.journal.first_seq()
+        if end <= first:
+            return 0
+        kinds = self._kinds(group)
+        where = f"kind {'IN' if group.only else 'NOT IN'} ({','.join('?' * len(kinds))})"
+        with translated(self.journal.path):
+            count: int = self.journal.connection.execute(
+                f"SELECT count(*) FROM log WHERE seq BETWEEN ? AND ? AND {where}",
+                (first, end - 1, *kinds),
+            ).fetchone()[0]
+        return count
+
+    # ── steps ───────────────────────────────────────────────────────────────────────────────────
+
+    def _remove(
+        self,
+        first: int,
+        last: int,
+        where: str,
+        values: tuple[Any, ...],
+        cause: str,
+        cursor: str = "",
+    ) -> int:
+        """Remove what matches between two seqs, in one transaction; returns how many."""
+        while self.totals.cursor < last:
+            self.totals.derive(last)
+        run = self.journal.connection.execute
+        sql = f"DELETE FROM log WHERE seq BETWEEN ? AND ?{where} RETURNING *"
+        before = msgspec.structs.replace(self.removed, causes=dict(self.removed.causes))
+        holes, entries = self.holes, self.entries
+        try:
+            with derived(self.journal):
+                rows = run(sql, (first, last, *values)).fetchall()
+                if rows:
+                    self._account(rows, cause, entries - len(rows))
+                if cursor:
+                    self.journal.set_fact(cursor, last)
+        except BaseException:
+            self.removed, self.holes = before, holes
+            raise
+        self._forget_ids(rows)
+        return len(rows)
+
+    def _account(self, rows: list[tuple[Any, ...]], cause: str, left: int) -> None:
+        journal = self.journal
+        first, last = rows[0][0], rows[-1][0]
+        journal.connection.executemany(
+            "DELETE FROM versions WHERE seq = ?", [(row[0],) for row in rows]
+        )
+        self._uncheck(rows)
+        self.removed.add(cause, len(rows), first, last)
+        self.holes = journal.last_seq + 1 - journal.first_seq() - left
+        journal.set_fact("pruned.pending", msgspec.json.encode(self.removed).decode())
+        journal.set_fact("holes", self.holes)
+        journal.set_fact("last_seq", max(journal.fact("last_seq", 0), last))
+
+    def _uncheck(self, rows: list[tuple[Any, ...]]) -> None:
+        """Take removed rows out of their chunks' checksums."""
+        sums: dict[int, int] = defaultdict(int)
+        for row in rows:
+            sums[row[0] >> CHUNK_BITS] += checksum(row)
+        self.journal.connection.executemany(
+            "UPDATE checksums SET total = total - ? WHERE chunk = ?",
+            [(total, chunk) for chunk, total in sums.items()],
+        )
+
+    def _forget_ids(self, rows: list[tuple[Any, ...]]) -> None:
+        if self.journal.tail_ids:
+            for row in rows:
+                if row[1]:
+                    self.journal.tail_ids.pop(row[1], None)
+
+    def _kinds(self, group: AgeGroup) -> tuple[int, ...]:
+        names = group.only or group.but
+        with translated(self.journal.path):
+            rows = self.journal.connection.execute(
+                f"SELECT kind FROM kinds WHERE category IN ({','.join('?' * len(names))})", names
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def _first_recorded_since(self, cutoff: int) -> int:
+        """The first seq recorded at or after `cutoff`, by bisection; one past the last if none was."""
+        low, high = self.journal.first_seq(), self.journal.last_seq + 1
+        while low < high:
+            middle = (low + high) // 2
+            with translated(self.journal.path):
+                row = self.journal.connection.execute(
+                    "SELECT seq, occurred_at + delay FROM log WHERE seq >= ? ORDER BY seq LIMIT 1",
+                    (middle,),
+                ).fetchone()
+            if row is None or row[1] >= cutoff:
+                high = middle
+            else:
+                low = row[0] + 1
+        return low
