@@ -44,18 +44,15 @@ _PRIVATE_KEY: Final = re.compile(
     r"(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_URL_PASSWORD: Final = re.compile(r"(://[^\s/:@]*+:)([^\s/]+)(?=@)")
-_HEADER: Final = re.compile(
-    rf"((?:authorization|cookie2?){_ASSIGN})"
-    rf"({_QUOTED}|[^\r\n]++)",
-    re.IGNORECASE,
-)
+_URL_PASSWORD: Final = re.compile(r"(://(?:\[redacted:[0-9a-f]{8}\]|[^\s/:\[]*+):)([^\s/]+)(?=@)")
+_VALUE_HERE: Final = re.compile(_VALUE)
+_COOKIES: Final = re.compile(rf"{_QUOTED}|[^\r\n]++")
 _AUTHORIZATION: Final = re.compile(
-    r"(?:digest|oauth|signature|hawk|mac|aws4-hmac-sha256)\b.*"
+    r"(?:digest|oauth|signature|hawk|mac|aws4-hmac-sha256)\b[^\r\n]*+"
     rf"|(?:[a-z][\w-]*+[ \t]++)?{_VALUE}",
     re.IGNORECASE,
 )
-_FLAG: Final = re.compile(rf"(?<![\w-])(--([\w.-]++)[ \t]++)(?!-)({_VALUE})")
+_FLAG: Final = re.compile(r"(?<![\w-])--([\w.-]++)[ \t]++(?!-)")
 _PROSE: Final = (
     "tokens?|auth|authentication|authorization|scheme|schemes|realm|credentials?|header|headers|"
     "is|was|not|has|of|or|and|for|the|in|on|with|from|expired|failed|missing|invalid|required|rejected"
@@ -83,18 +80,20 @@ def might_hold_secret(compact_json: str) -> bool:
         "@" in compact_json
         or "\\" in compact_json
         or "=" in compact_json
-        or "eyJ" in compact_json
         or compact_json.count(":") != compact_json.count('":')
-        or (
-            " " in compact_json
-            and (
-                "earer " in compact_json
-                or "asic " in compact_json
-                or "--" in compact_json
-                or "EARER " in compact_json
-                or "ASIC " in compact_json
-            )
-        )
+        or ("." in compact_json and "eyJ" in compact_json)
+        or (" " in compact_json and _might_hold_phrase(compact_json))
+    )
+
+
+def _might_hold_phrase(text: str) -> bool:
+    """The signs of `Bearer …`, `Basic …` and `--flag …`; a single character costs least."""
+    return (
+        "earer " in text
+        or "asic " in text
+        or ("R" in text and "EARER " in text)
+        or ("C" in text and "ASIC " in text)
+        or ("-" in text and "--" in text)
     )
 
 
@@ -150,11 +149,35 @@ class FreeText:
         folded = text.casefold()
         if not any(ending in folded for ending in self._endings):
             return text
-        if "authorization" in folded or "cookie" in folded:
-            text = _HEADER.sub(self._header, text)
         if self._assignment is not None:
-            text = self._assignment.sub(self._assigned, text)
-        return _FLAG.sub(self._flag, text) if "--" in text else text
+            text = self._values_after(self._assignment, text)
+        return self._values_after(_FLAG, text) if "--" in text else text
+
+    def _values_after(self, lead: re.Pattern[str], text: str) -> str:
+        """What follows each `lead` whose first group ends a sensitive name."""
+        parts, done, at = [], 0, 0
+        while match := lead.search(text, at):
+            at = match.end()
+            value = self._value_at(text, at, self._key_until(match))
+            if value is not None:
+                parts += text[done:at], self._hide(value[0])
+                done = at = value.end()
+        return "".join((*parts, text[done:])) if parts else text
+
+    def _value_at(self, text: str, at: int, name: str) -> re.Match[str] | None:
+        if not self._names.sensitive(name):
+            return None
+        folded = name.casefold()
+        if folded.endswith("authorization"):
+            return _AUTHORIZATION.match(text, at)
+        return (_COOKIES if folded.endswith("cookie") else _VALUE_HERE).match(text, at)
+
+    def _key_until(self, match: re.Match[str]) -> str:
+        text, start = match.string, match.start(1)
+        lowest = max(0, start - _KEY_WINDOW)
+        while start > lowest and (text[start - 1].isalnum() or text[start - 1] in "_-."):
+            start -= 1
+        return text[start : match.end(1)]
 
     def _tokens(self, text: str) -> str:
         if "earer" in text or "EARER" in text:
@@ -178,35 +201,6 @@ class FreeText:
 
     def _second(self, match: re.Match[str]) -> str:
         return match[1] + self._hide(match[2])
-
-    def _sensitive_until(self, match: re.Match[str], end: int) -> bool:
-        text, start = match.string, match.start()
-        lowest = max(0, start - _KEY_WINDOW)
-        while start > lowest and (text[start - 1].isalnum() or text[start - 1] in "_-."):
-            start -= 1
-        return self._names.sensitive(text[start:end])
-
-    def _assigned(self, match: re.Match[str]) -> str:
-        if not self._sensitive_until(match, match.end(1)):
-            return match[0]
-        return match[1] + match[2] + self._hide(match[3])
-
-    def _header(self, match: re.Match[str]) -> str:
-        lead, value = match[1], match[2]
-        name = lead[:13].casefold()
-        key_end = match.start() + (13 if name == "authorization" else 6)
-        if not self._sensitive_until(match, key_end):
-            return match[0]
-        if name != "authorization" or value[0] in "\"'":
-            return lead + self._hide(value)
-        taken = _AUTHORIZATION.match(value)
-        if taken is None:
-            return match[0]
-        rest = value[taken.end() :]
-        return lead + self._hide(taken[0]) + rest
-
-    def _flag(self, match: re.Match[str]) -> str:
-        return match[1] + self._hide(match[3]) if self._names.sensitive(match[2]) else match[0]
 
     def _basic(self, match: re.Match[str]) -> str:
         """Only what decodes to `user:password`: "basic functionality" is plain English."""
@@ -235,4 +229,4 @@ def _assignment(names: frozenset[tuple[str, ...]]) -> re.Pattern[str] | None:
         return None
     ordered = sorted(names, key=lambda split: (-len(split), split))
     either = "|".join(r"[\s_.-]?".join(map(re.escape, split)) for split in ordered)
-    return re.compile(rf"((?:{either})[0-9]{{0,4}})({_ASSIGN})({_VALUE})", re.IGNORECASE)
+    return re.compile(rf"((?:{either})[0-9]{{0,4}}){_ASSIGN}", re.IGNORECASE)

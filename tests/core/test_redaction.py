@@ -141,6 +141,7 @@ BASIC = base64.b64encode(f"user:{CANARY}".encode()).decode()
         (f"postgres://ada:{CANARY}@db/x", CANARY),
         (f"postgres://ada:a@b{CANARY}@db/x", CANARY),
         (f"redis://:{CANARY}@db/0", CANARY),
+        (f"smtp://ada@example.org:{CANARY}@mail", CANARY),
         (f"jwt {jwt()} seen", jwt()),
         (f"key {PEM} seen", CANARY),
         (f"cut -----BEGIN PRIVATE KEY-----\n{CANARY}", CANARY),
