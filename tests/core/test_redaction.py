@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.core.freetext import MARK
@@ -285,12 +285,36 @@ def test_redacting_twice_is_redacting_once_and_returns_the_same_object(
     assert REDACTOR.mapping(once) is once
 
 
-@given(st.dictionaries(MESSY, st.none() | st.booleans() | st.integers() | MESSY, max_size=4))
+QUIET = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "password",
+                "token",
+                "author",
+                "Bearer",
+                "basic",
+                "Basic",
+                " ",
+                ",",
+                ";",
+                "'",
+                "(",
+                "[",
+            ),
+            *("-", ".", "/", "ey", "J", "eyJ", "1", "x", "{", "[redacted:12345678]", ": ", BASIC),
+        ]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@given(st.dictionaries(QUIET, st.none() | st.booleans() | st.integers() | QUIET, max_size=3))
 def test_the_shortcut_is_true(data: dict[str, Any]) -> None:
     """What the hot path skips would not have been changed."""
     compact = msgspec.json.encode(data).decode()
-    assume(REDACTOR.is_safe_shape(tuple(data)) and not REDACTOR.needs_text_scan(compact))
-    assert REDACTOR.mapping(data) is data
+    if REDACTOR.is_safe_shape(tuple(data)) and not REDACTOR.needs_text_scan(compact):
+        assert REDACTOR.mapping(data) is data
 
 
 SAFE = st.text(st.characters(exclude_characters="\\\"'", exclude_categories=["Cs"]), max_size=20)
