@@ -67,6 +67,8 @@ _LOCAL_PART: Final = frozenset("._%+'-")
 _KEY_WINDOW: Final = 128
 """Characters before a matched word that are looked at for the rest of its key name."""
 
+PASSES_MAX: Final = 5
+
 Mark = Callable[[str], str]
 
 
@@ -115,9 +117,17 @@ class FreeText:
         self._assignment = _assignment(names.words)
 
     def redact(self, text: str) -> str:
-        """`text` with each secret replaced by a mark; the same object where there is none."""
-        clean = self._redact(text)
-        return text if clean == text else clean
+        """`text` with each secret replaced by a mark; the same object where there is none.
+
+        What one rule replaces can be what another stopped at, so the rules run until nothing
+        changes, `PASSES_MAX` times at most.
+        """
+        for _ in range(PASSES_MAX):
+            clean = self._redact(text)
+            if clean == text:
+                break
+            text = clean
+        return text
 
     def _redact(self, text: str) -> str:
         for pattern in self._patterns:
