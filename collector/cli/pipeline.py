@@ -23,7 +23,7 @@ from collector.cli.wire import Wire
 from collector.errors import EXIT_DATA, EXIT_OK, DaemonUnreachable
 
 WINDOW: Final = 1000
-"""Events in flight. Their replies are some 100 bytes each, a tenth of what the daemon would hold."""
+"""Events in flight; their replies are some 100 bytes each, a tenth of what the daemon holds."""
 
 
 def emit_all(name: str, connect: Callable[[], Wire], timeout: float) -> int:

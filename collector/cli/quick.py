@@ -21,11 +21,11 @@ DEFAULT_TIMEOUT: Final = "5"
 OPTIONS: Final[tuple[tuple[str, tuple[str, ...], str, str], ...]] = (
     ("object", ("--object",), "TYPE[:ID]", "What it was done to."),
     ("object_name", ("--object-name",), "NAME", "The object's name for people."),
-    ("target", ("--target",), "TYPE:ID", "A second party, such as the group somebody was added to."),
+    ("target", ("--target",), "TYPE:ID", "A second party: the group somebody was added to."),
     ("target_name", ("--target-name",), "NAME", "The target's name for people."),
     ("actor", ("--actor",), "TYPE:ID", "Who did it; by default the user who runs this command."),
     ("actor_name", ("--actor-name",), "NAME", "The actor's name for people."),
-    ("category", ("--category", "-c"), "NAME", "entity, auth, device, capture, system or your own."),
+    ("category", ("--category", "-c"), "NAME", "entity, auth, device, capture, system or yours."),
     ("outcome", ("--outcome",), "|".join(CHOICES["outcome"]), "How it ended; success by default."),
     ("severity", ("--severity",), "|".join(CHOICES["severity"]), "How much it matters."),
     ("channel", ("--channel",), "NAME", "The module or feed it belongs to."),
@@ -38,7 +38,7 @@ OPTIONS: Final[tuple[tuple[str, tuple[str, ...], str, str], ...]] = (
     ("org", ("--org",), "ID", "The organisation it belongs to."),
     ("ip", ("--ip",), "ADDRESS", "The actor's address."),
     ("at", ("--at",), "TIME", "When it happened, if not now; any form that query -S takes."),
-    ("data", ("--data", "-d"), "KEY=VALUE", "Metadata: JSON where VALUE parses, else text. Repeatable."),
+    ("data", ("--data", "-d"), "KEY=VALUE", "Metadata: VALUE is JSON where it parses, else text."),
     ("json", ("--json",), "FILE|-", "Whole events, one a line, from FILE or stdin."),
     ("timeout", ("--timeout",), "SECONDS", "How long to wait for an answer; 5 by default."),
     ("config", ("--config",), "FILE", "The configuration file."),
@@ -52,7 +52,7 @@ Values = dict[str, Any]
 
 
 def parse(words: list[str]) -> Values | None:
-    """What the words of an `emit` say: a value or None by name, `data` a tuple, `best_effort` a bool.
+    """What the words of an `emit` say: text or None by name, `data` a tuple, `best_effort` a bool.
 
     None where click has to look at them: help, an unknown option, a missing value, a wrong choice.
     """
