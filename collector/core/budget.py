@@ -11,6 +11,8 @@ ALL: Final = 1_000
 ALL_REFILL: Final = 30.0
 """Events of all devices: the first look at a large network, then two a minute."""
 
+LEAST: Final = 0.5
+"""Seconds: a shorter wait could be lost in the rounding of a clock."""
 _EPSILON: Final = 1e-6
 """Of a token: what rounding may take away."""
 
@@ -55,8 +57,9 @@ class Allowance:
         return self.wait(name, now) <= 0 and self._of(name, now).take(now) and self._all.take(now)
 
     def wait(self, name: str, now: float) -> float:
-        """Seconds until `name` may have its next event."""
-        return max(self._all.wait(now), self._of(name, now).wait(now))
+        """Seconds until `name` may have its next event: 0, or at least `LEAST`."""
+        wait = max(self._all.wait(now), self._of(name, now).wait(now))
+        return max(wait, LEAST) if wait > 0 else 0.0
 
     def forget(self, name: str) -> None:
         self._each.pop(name, None)

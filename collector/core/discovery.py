@@ -26,7 +26,7 @@ from collector.core.device import Device, Instant, record_of
 from collector.core.grouping import DEVICES_MAX, Grouping
 from collector.core.sighting import Sighting
 
-Reason = Literal["goodbye", "expired", "silent"]
+Reason = Literal["goodbye", "expired", "silent", "replaced"]
 Kind = Literal["arrived", "left", "discovered", "restarted", "updated", "lost", "forgotten"]
 
 SETTLE: Final = 2.0
@@ -95,12 +95,20 @@ class Discovery:
         With `forgotten` before it where an old device had to make room.
         """
         self.dropped += seen.dropped
+        before = self._groups.of_service(seen.key)
         device = self._groups.find(seen)
         if device is None:
-            return self._meet(seen, now)
-        if not self._groups.attach(device, seen):
+            changes = self._meet(seen, now)
+        elif self._groups.attach(device, seen):
+            changes = self._hear_known(device, seen, now)
+        else:
             self.dropped += 1
-            return []
+            changes = []
+        if before and before[0] is not device:
+            changes = [*self._bereave(before[0], now), *changes]
+        return changes
+
+    def _hear_known(self, device: Device, seen: Sighting, now: Instant) -> list[Change]:
         self._gone.pop(seen.key, None)
         self._awaited.discard(device.id)
         device.last_seen = now.wall
@@ -108,6 +116,15 @@ class Discovery:
             return self._welcome(device, seen, now)
         self._note(device, "changed", now, seen)
         return []
+
+    def _bereave(self, device: Device, now: Instant) -> list[Change]:
+        """A device that lost a service to another one changed; if it was the last, it is gone."""
+        if not device.present or device.id not in self.devices:
+            return []
+        if any(service.present for service in device.services):
+            self._note(device, "changed", now)
+            return []
+        return self._leave(device, "replaced", now)
 
     def _meet(self, seen: Sighting, now: Instant) -> list[Change]:
         changes: list[Change] = []

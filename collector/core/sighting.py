@@ -25,8 +25,8 @@ _TYPE: Final = re.compile(
 class Sighting(Struct, frozen=True):
     """A service as it is advertised now; None (and no addresses) where it is not known yet.
 
-    `type` is short and lower case (`_http._tcp`), `host` without its last dot. `dropped` counts
-    what was beyond the bounds.
+    `type` is short and lower case (`_http._tcp`), `host` lower case without its last dot. `dropped`
+    counts what was beyond the bounds.
     """
 
     type: str
@@ -83,7 +83,7 @@ def sighting(
     return Sighting(
         type=parts[0],
         instance=parts[1],
-        host=clean(host.rstrip("."), HOST_MAX) if host else None,
+        host=clean(host.rstrip(".").lower(), HOST_MAX) if host else None,
         port=port if port and 0 < port < 65_536 else None,
         txt=pairs,
         addresses=tuple(usable[:ADDRESSES_MAX]),
