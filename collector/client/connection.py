@@ -20,7 +20,12 @@ REPLY_MAX: Final = 64 * 1024 * 1024
 """Bytes of one reply line; the answer to `devices` of a large network is the longest there is."""
 
 _decode_receipt = msgspec.json.Decoder(Receipt).decode
+_decode_receipts = msgspec.json.Decoder(Receipt).decode_lines
 _decode_reply = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class ReplyTimeout(DaemonUnreachable):
+    """No reply within the time given. One may still come: the connection is as good as before."""
 
 
 class Connection:
@@ -74,10 +79,26 @@ class Connection:
             raise DaemonUnreachable(f"{self.path} took no more: {_why(error)}") from error
 
     def receive(self, timeout: float | None = None) -> Receipt:
-        """The receipt of the oldest request not yet answered; `timeout` overrides the connection's."""
+        """The receipt of the oldest open request; `timeout` goes before the connection's own."""
         line = self.read_line(timeout)
         try:
             return _decode_receipt(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise DaemonUnreachable(f"{self.path} does not speak our protocol: {error}") from error
+
+    def receive_some(self, timeout: float | None = None) -> list[Receipt]:
+        """The receipts that are there, in order; waits for the first only."""
+        if b"\n" not in self._buffer:
+            receipt = self.receive(timeout)
+            if b"\n" not in self._buffer:
+                return [receipt]
+            return [receipt, *self.receive_some()]
+        end = self._buffer.rindex(b"\n") + 1
+        lines = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        self._searched = 0
+        try:
+            return _decode_receipts(lines)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DaemonUnreachable(f"{self.path} does not speak our protocol: {error}") from error
 
@@ -109,11 +130,21 @@ class Connection:
         try:
             self._socket.settimeout(max(deadline - monotonic(), 0.000_001))
             chunk = self._socket.recv(CHUNK)
+        except TimeoutError:
+            raise ReplyTimeout(f"{self.path} gave no answer in time") from None
         except OSError as error:
             raise DaemonUnreachable(f"{self.path} gave no answer: {_why(error)}") from error
         if not chunk:
             raise DaemonUnreachable(f"{self.path} closed the connection")
         self._buffer += chunk
+
+    def shut(self) -> None:
+        """End the conversation, so that another thread that reads or writes here returns; the
+        descriptor stays until `close`, which must not come while such a thread is at it."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
 
     def close(self) -> None:
         """Let go of the socket; to be called any number of times."""

@@ -1,0 +1,184 @@
+"""The three ways to a daemon, each an `Outlet`: wait for it, deliver in the background, spool.
+
+The latter two report what they lost as `events.lost` when the daemon is back. A caller of `wait` is
+told at once, and may send the event again: that is counted and not reported.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+from collector.client import notices
+from collector.client.buffer import Buffer, OnOverflow
+from collector.client.connection import Connection
+from collector.client.courier import Courier
+from collector.client.exchange import Exchange
+from collector.client.items import Item, fail, item
+from collector.client.losses import Losses
+from collector.client.spool import Spool
+from collector.client.wire import Wire
+from collector.event import Draft, Receipt
+
+Connect = Callable[[], Connection]
+
+
+class Delivery(ABC):
+    """Drafts to frames, frames to `_send`. A closed one refuses what comes."""
+
+    receipts: type[Receipt] = Receipt
+    """The class of the receipts that are handed out."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.losses = Losses()
+        self._wire = wire
+        self._closed = False
+
+    @property
+    def dropped(self) -> int:
+        """Events lost or refused so far, in this process."""
+        return self.losses.total
+
+    def refuse(self, code: str) -> None:
+        """An event did not become a draft."""
+        self.losses.add(code)
+
+    def submit(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
+        """See `Outlet.submit`."""
+        items = self.items(drafts, warnings)
+        if items and not self._closed:
+            self._send(items)
+        return [one.receipt for one in items]
+
+    def items(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Item]:
+        """The drafts ready to travel; of a closed client they are refused here."""
+        items = [
+            item(self._wire.frame(draft, notes), draft.id, notes, self.receipts)
+            for draft, notes in zip(drafts, warnings, strict=True)
+        ]
+        if self._closed:
+            for one in items:
+                fail(one.receipt, "failed", "the client is closed", retry=False)
+                self.losses.add("closed", one.at)
+        return items
+
+    @abstractmethod
+    def _send(self, items: Sequence[Item]) -> None:
+        """Take the items; their receipts say at once what became of them, or later."""
+
+    @abstractmethod
+    def flush(self, timeout: float) -> bool:
+        """See `Outlet.flush`."""
+
+    @abstractmethod
+    def close(self, timeout: float) -> bool:
+        """See `Outlet.close`."""
+
+    @abstractmethod
+    def after_fork(self) -> None:
+        """In a forked child: nothing of the parent's is ours."""
+
+
+class Waiting(Delivery):
+    """Each call returns with the daemon's receipt, or with a failure after `timeout` (s)."""
+
+    def __init__(self, wire: Wire, connect: Connect, timeout: float) -> None:
+        super().__init__(wire)
+        self._exchange = Exchange(connect, timeout)
+
+    def _send(self, items: Sequence[Item]) -> None:
+        self._exchange.deliver(items)
+        for one in items:
+            if not one.receipt.ok:
+                self.losses.add(one.receipt.code or "failed", one.at)
+
+    def flush(self, timeout: float) -> bool:
+        """Every call has waited already."""
+        return True
+
+    def close(self, timeout: float) -> bool:
+        """Let go of the connection."""
+        self._closed = True
+        self._exchange.close()
+        return True
+
+    def after_fork(self) -> None:
+        self.losses.forget()
+        self._exchange.after_fork()
+
+
+class Background(Delivery):
+    """Each call returns at once; a thread delivers from a bounded buffer."""
+
+    def __init__(
+        self, wire: Wire, connect: Connect, limit: int, limit_bytes: int, on_overflow: OnOverflow
+    ) -> None:
+        super().__init__(wire)
+        self._buffer = Buffer(limit, limit_bytes, on_overflow, self.losses)
+        self._courier = Courier(self._buffer, self.losses, connect)
+
+    def _send(self, items: Sequence[Item]) -> None:
+        for one in items:
+            self._buffer.put(one)
+        self._courier.wake()
+
+    def refuse(self, code: str) -> None:
+        super().refuse(code)
+        self._courier.wake()
+
+    def flush(self, timeout: float) -> bool:
+        return self._courier.flush(timeout)
+
+    def close(self, timeout: float) -> bool:
+        if self._closed:
+            return True
+        self._closed = True
+        done = self._courier.close(timeout)
+        left = self._courier.abandon("closed")
+        if left:
+            notices.lost(left, "the client was closed before the collector took them")
+        return done
+
+    def after_fork(self) -> None:
+        self.losses.forget()
+        self._buffer.after_fork()
+        self._courier.after_fork()
+
+
+class Spooled(Delivery):
+    """Each call returns when the event is on this machine's disk; a thread delivers from there."""
+
+    def __init__(self, wire: Wire, connect: Connect, directory: Path, limit: int) -> None:
+        super().__init__(wire)
+        self._spool = Spool(directory, limit, self.losses)
+        self._courier = Courier(self._spool, self.losses, connect)
+        if directory.is_dir():
+            self._courier.wake()  # an earlier process may have left something
+
+    def _send(self, items: Sequence[Item]) -> None:
+        self._spool.put(items)
+        self._courier.wake()
+
+    def refuse(self, code: str) -> None:
+        super().refuse(code)
+        self._courier.wake()
+
+    def flush(self, timeout: float) -> bool:
+        return self._courier.flush(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Deliver within `timeout` (s); what is left stays on the disk for the next process."""
+        if self._closed:
+            return True
+        self._closed = True
+        deadline = monotonic() + timeout
+        done = self._courier.close(max(deadline - monotonic(), 0))
+        self._spool.close()
+        return done
+
+    def after_fork(self) -> None:
+        self.losses.forget()
+        self._spool.after_fork()
+        self._courier.after_fork()

@@ -1,0 +1,209 @@
+"""`wait`: lines out and receipts back within the call, many threads over one connection.
+
+Whoever waits reads: the first becomes the reader and hands every reply to its owner, until its own
+is there; then the next one reads. So the calls of several threads travel together and are committed
+together, and no thread of ours is needed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import Condition, Lock, get_ident
+from time import monotonic, sleep
+from typing import Final
+
+from collector.client import notices
+from collector.client.connection import Connection, ReplyTimeout
+from collector.client.items import Item, answer, fail
+from collector.errors import DaemonUnreachable
+from collector.event import Receipt
+
+WINDOW: Final = 500
+"""Lines of one call under way; their replies stay far below the daemon's limit of unread bytes."""
+BACKOFF_FIRST: Final = 0.02
+BACKOFF_MOST: Final = 0.5
+PROBE: Final = 0.25
+"""Seconds that a call takes to see whether a daemon that was away is back."""
+
+
+class _Ticket:
+    """One call's lines on one connection."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.left = len(items)
+        self.again: list[Item] = []
+        self.broken: str | None = None
+
+
+class Exchange:
+    """Sends items and waits for their receipts, at most `timeout` (s) a call.
+
+    Within the timeout a broken connection and a reply that says "try again" are tried again, with
+    the same id. Once a call has found no daemon for its whole timeout, later calls only look
+    whether it is back, for `PROBE` seconds at most.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], timeout: float) -> None:
+        self._connect = connect
+        self._timeout = timeout
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Forget the parent's connection; the descriptor is closed, not shut down."""
+        for old in (*getattr(self, "_dead", ()), getattr(self, "_connection", None)):
+            if old is not None:
+                old.close()
+        self._connection: Connection | None = None
+        self._dead: list[Connection] = []
+        self._sending = Lock()
+        self._turn = Condition(Lock())
+        self._reading = False
+        self._waiting: deque[tuple[_Ticket, Item]] = deque()
+        self._busy: set[int] = set()
+        self._away = False
+
+    def deliver(self, items: Sequence[Item]) -> None:
+        """Fill in the receipt of each item."""
+        me = get_ident()
+        if me in self._busy:
+            self._aside(items)  # a signal handler that interrupted a delivery of this thread
+            return
+        self._busy.add(me)
+        try:
+            patience = min(self._timeout, PROBE) if self._away else self._timeout
+            deadline = monotonic() + patience
+            for start in range(0, len(items), WINDOW):
+                self._persist(items[start : start + WINDOW], deadline)
+        finally:
+            self._busy.discard(me)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._sending:
+            self._drop("the client was closed")
+            with self._turn:
+                self._turn.wait_for(lambda: not self._reading, 1.0)
+                self._bury()
+
+    def _persist(self, items: Sequence[Item], deadline: float) -> None:
+        pause = BACKOFF_FIRST
+        why = "the daemon said: try again"
+        hopeless = self._away
+        while items:
+            refused = False
+            try:
+                items = self._attempt(items, deadline)
+                refused = bool(items)
+                self._away = hopeless = False
+            except DaemonUnreachable as error:
+                why = str(error)
+                items = [item for item in items if item.receipt.seq is None and item.receipt.ok]
+            left = deadline - monotonic()
+            if items and (hopeless or left <= pause):
+                self._away = not refused
+                self._give_up(items, why)
+                return
+            if items:
+                sleep(pause * (0.5 + random.random() / 2))
+                pause = min(pause * 2, BACKOFF_MOST)
+
+    def _give_up(self, items: Sequence[Item], why: str) -> None:
+        for item in items:
+            if item.receipt.ok:
+                fail(item.receipt, "timeout", why, retry=True)
+        notices.unreachable(why)
+
+    def _attempt(self, items: Sequence[Item], deadline: float) -> list[Item]:
+        """One try; the items that the daemon wants sent again."""
+        ticket = _Ticket(items)
+        with self._sending:
+            with self._turn:
+                self._bury()
+                if self._connection is None:
+                    self._connection = self._connect()
+                connection = self._connection
+                self._waiting.extend((ticket, item) for item in items)
+            try:
+                connection.send(b"".join([item.frame for item in items]))
+            except BaseException as error:
+                self._drop(str(error))
+                raise
+        self._await(ticket, connection, deadline)
+        return ticket.again
+
+    def _await(self, ticket: _Ticket, connection: Connection, deadline: float) -> None:
+        with self._turn:
+            while ticket.left:
+                if ticket.broken is not None:
+                    raise DaemonUnreachable(ticket.broken)
+                left = deadline - monotonic()
+                if left <= 0:
+                    raise DaemonUnreachable(f"{connection.path} gave no answer in time")
+                if self._reading:
+                    self._turn.wait(left)
+                    continue
+                self._reading = True
+                self._turn.release()
+                replies: list[Receipt] = []
+                problem: str | None = "the reader was interrupted"
+                try:
+                    replies = connection.receive_some(left)
+                    problem = None
+                except ReplyTimeout:
+                    problem = None
+                except DaemonUnreachable as error:
+                    problem = str(error)
+                finally:
+                    self._turn.acquire()
+                    self._reading = False
+                    self._hand_out(replies)
+                    if problem is not None:
+                        self._break(connection, problem)
+                    self._turn.notify_all()
+
+    def _hand_out(self, replies: Sequence[Receipt]) -> None:
+        for reply in replies:
+            if not self._waiting:
+                return
+            ticket, item = self._waiting.popleft()
+            ticket.left -= 1
+            if reply.ok or not reply.retry:
+                answer(item.receipt, reply)
+                if not reply.ok:
+                    notices.refused(reply.code or "failed", reply.error or "")
+            else:
+                ticket.again.append(item)
+
+    def _break(self, connection: Connection, problem: str) -> None:
+        """With `_turn` held: nothing more comes over this connection."""
+        if self._connection is connection:
+            self._connection = None
+            for ticket, _ in self._waiting:
+                ticket.broken = problem
+            self._waiting.clear()
+            connection.shut()
+            self._dead.append(connection)
+
+    def _bury(self) -> None:
+        """With both locks held: close what nobody sends to or reads from any more."""
+        if not self._reading:
+            while self._dead:
+                self._dead.pop().close()
+
+    def _drop(self, problem: str) -> None:
+        with self._turn:
+            if self._connection is not None:
+                self._break(self._connection, problem)
+            self._turn.notify_all()
+
+    def _aside(self, items: Sequence[Item]) -> None:
+        """Over a connection of its own."""
+        try:
+            with self._connect() as connection:
+                for item in items:
+                    connection.send(item.frame)
+                    answer(item.receipt, connection.receive())
+        except DaemonUnreachable as error:
+            self._give_up([item for item in items if item.receipt.seq is None], str(error))
