@@ -9,6 +9,7 @@
     ├── JournalError         the journal cannot be used; carries an exit code
     │   ├── JournalBusy      locked by another writer or reader                             exit 75
     │   ├── JournalCorrupt   not a database, or a damaged one                               exit 65
+    │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
@@ -120,6 +121,12 @@ class JournalBusy(JournalError):
 
 class JournalCorrupt(JournalError):
     """The file is not a database, or its content is damaged."""
+
+    exit_code = EXIT_DATA
+
+
+class JournalMissing(JournalError):
+    """The database is gone and its write-ahead log is there; opening it would delete the log."""
 
     exit_code = EXIT_DATA
 

@@ -51,10 +51,11 @@ class Sink(Protocol):
 
 
 class ReceiptSink:
-    """Collects receipts instead of lines, for callers inside the process."""
+    """Takes receipts instead of lines, for callers inside the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Callable[[list[Receipt]], None] | None = None) -> None:
         self.receipts: list[Receipt] = []
+        self.take = take or self.receipts.extend
 
     def reply(self, lines: bytes) -> None:
         """Unused: the intake sees this class and appends receipts directly."""
@@ -103,8 +104,8 @@ class Intake:
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         call_soon: Callable[[Callable[[], None]], object],
-        make_room: Callable[[], bool] = lambda: False,
-        on_fatal: Callable[[JournalError], None] = lambda error: None,
+        make_room: Callable[[JournalError], bool] = lambda error: False,
+        on_failure: Callable[[JournalError], None] = lambda error: None,
     ) -> None:
         self.journal = journal
         self.admission = admission
@@ -113,8 +114,12 @@ class Intake:
         self.counters: Counter[str] = Counter()
         self.backlog = 0
         self.draining = False
-        self.written = 0
-        """Bytes handed to SQLite since the last checkpoint, about; the janitor resets it."""
+        self.suspended = False
+        """The disk is full and `on_full` is `suspend`: only the daemon's own word on it gets in."""
+        self.last_commit = monotonic()
+        """When something was last committed, on the monotonic clock."""
+        self.on_commit: Callable[[], None] = lambda: None
+        """Called after each commit; the janitor looks whether there is work."""
         self.failing_since: float | None = None
         self.last_error: JournalError | None = None
         self._pending: deque[_Submission] = deque()
@@ -124,7 +129,7 @@ class Intake:
         self._retry_at = 0.0
         self._backoff = RETRY_FIRST
         self._wall, self._monotonic, self._call_soon = wall, monotonic, call_soon
-        self._make_room, self._on_fatal = make_room, on_fatal
+        self._make_room, self._on_failure = make_room, on_failure
 
     # ── for sources ─────────────────────────────────────────────────────────────────────────────
 
@@ -146,9 +151,17 @@ class Intake:
         source: str,
         producer: Producer | None = None,
         devices: tuple[dict[str, Any], ...] = (),
+        actor: Principal | None = None,
+        internal: bool = False,
     ) -> Receipt:
-        """See `core.control.Recorder.record`."""
-        return self.record_many([draft], source=source, producer=producer, devices=devices)[0]
+        """See `core.control.Recorder.record`; `internal` gets in while recording is suspended."""
+        suspended, self.suspended = self.suspended, self.suspended and not internal
+        try:
+            return self.record_many(
+                [draft], source=source, producer=producer, actor=actor, devices=devices
+            )[0]
+        finally:
+            self.suspended = suspended
 
     def record_many(
         self,
@@ -163,7 +176,7 @@ class Intake:
         producer = producer or _INTERNAL
         sender = Sender(source, producer, actor or default_actor(source, producer))
         sink = ReceiptSink()
-        requests: list[Request] = [_validated(draft) for draft in drafts]
+        requests: list[Request] = [validated(draft) for draft in drafts]
         self.flush()
         self._commit_group([self._run(requests, sender, sink, checked=False)], devices)
         return sink.receipts
@@ -232,7 +245,6 @@ class Intake:
                 break
         if runs:
             self._commit_group(runs)
-            self.written += size
         for command_ in commands:
             command_()
 
@@ -262,11 +274,11 @@ class Intake:
         error: JournalError | Rejected | None = self._blocked()
         if error is None:
             try:
+                if self.failing_since is not None:
+                    self.journal.checkpoint()
                 self._commit(runs, devices)
-            except JournalFull as full:
-                error = full if not self._make_room() else self._commit_again(runs, devices)
             except JournalError as broken:
-                error = broken
+                error = self._commit_again(runs, devices) if self._make_room(broken) else broken
             except RowRefused:
                 error = self._commit_singly(runs, devices)
         if error is not None:
@@ -404,7 +416,9 @@ class Intake:
             if len(admitted.rows) != len(run.drafts):
                 self._count_others(admitted.answers)
         if last:
+            self.last_commit = self._monotonic()
             self.hub.publish(first, last)
+            self.on_commit()
         for run in runs:
             assert run.admitted is not None
             self._send(run, run.admitted.answers, prefix)
@@ -417,7 +431,7 @@ class Intake:
             for error in run.refused.values():
                 self.counters[f"rejected.{error.code}"] += 1
         if isinstance(sink, ReceiptSink):
-            sink.receipts.extend(receipts(answers, drafts, prefix, warnings))
+            sink.take(receipts(answers, drafts, prefix, warnings))
         else:
             sink.reply(replies(answers, drafts, prefix, warnings))
 
@@ -443,6 +457,8 @@ class Intake:
     # ── a failing disk ──────────────────────────────────────────────────────────────────────────
 
     def _blocked(self) -> Rejected | None:
+        if self.suspended:
+            return self._rejection(JournalFull(""))
         if self.failing_since is not None and self._monotonic() < self._retry_at:
             return self._rejection(self.last_error)
         return None
@@ -457,15 +473,23 @@ class Intake:
             self._backoff = min(self._backoff * 2, RETRY_MOST)
         self._retry_at = now + self._backoff
         self.counters["commit_failures"] += 1
-        self._on_fatal(error)
+        self._on_failure(error)
         return self._rejection(error)
+
+    def trouble(self, error: JournalError) -> None:
+        """Somebody else's write failed: leave the disk alone for a while, as after our own."""
+        self._failed(error)
 
     @staticmethod
     def _rejection(error: JournalError | None) -> Rejected:
         if isinstance(error, JournalCorrupt):
-            return Rejected("failed", "the journal is damaged; the daemon restarts with a fresh one")
+            return Rejected(
+                "failed", "the journal is damaged; the daemon restarts with a fresh one"
+            )
         if isinstance(error, JournalFull):
-            return Rejected("storage_full", "no space is left for the journal; free some, send again")
+            return Rejected(
+                "storage_full", "no space is left for the journal; free some, send again"
+            )
         return Rejected("io_error", "the journal cannot be written; send again with the same id")
 
     def _recovered(self) -> None:
@@ -488,7 +512,7 @@ def _deferred(sink: Sink, command: Request, rest: list[Request]) -> Callable[[],
     return lambda: sink.command(command, rest)
 
 
-def _validated(draft: Draft) -> Request:
+def validated(draft: Draft) -> Request:
     """A draft built in the process, held to the same types and lengths as one from the wire."""
     try:
         return msgspec.convert(msgspec.to_builtins(draft), Draft)

@@ -48,7 +48,9 @@ class SqlBooks:
     def scope(self, tenant_id: str, org_id: str) -> int:
         """The number of a tenant and organisation."""
         pair = (tenant_id, org_id)
-        return self._number("scopes", "scope", "tenant_id = ? AND org_id = ?", pair, "NULL, ?, ?", pair)
+        return self._number(
+            "scopes", "scope", "tenant_id = ? AND org_id = ?", pair, "NULL, ?, ?", pair
+        )
 
     def producer(self, producer: Producer) -> int:
         """The number of a producer; its pid is not part of it, since the log keeps that by itself."""
@@ -63,7 +65,13 @@ class SqlBooks:
         return known
 
     def _number(
-        self, table: str, key: str, where: str, found: tuple[Any, ...], slots: str, new: tuple[Any, ...]
+        self,
+        table: str,
+        key: str,
+        where: str,
+        found: tuple[Any, ...],
+        slots: str,
+        new: tuple[Any, ...],
     ) -> int:
         run = self._connection.execute
         row = run(f"SELECT {key} FROM {table} WHERE {where}", found).fetchone()

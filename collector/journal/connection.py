@@ -25,6 +25,7 @@ from collector.errors import (
     JournalError,
     JournalFull,
     JournalIOError,
+    JournalMissing,
     JournalTooNew,
     PathTaken,
 )
@@ -97,7 +98,7 @@ def open_writer(
     is somebody else's database.
     """
     if not path.exists() and wal_of(path).exists() and wal_of(path).stat().st_size:
-        raise JournalCorrupt(
+        raise JournalMissing(
             f"{path} is missing but its write-ahead log is there; nothing was touched. "
             f"Put the database back, or move {wal_of(path)} away to start anew"
         )
@@ -147,7 +148,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")
     if empty:
-        run("PRAGMA application_id = %d" % APPLICATION_ID)
+        run(f"PRAGMA application_id = {APPLICATION_ID}")
     migrate(connection, version)
     run("PRAGMA busy_timeout = 0")
 

@@ -14,7 +14,7 @@ them costs the work of deriving them again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -42,10 +42,15 @@ READ_ROWS: Final = 512
 """Log rows read in one step."""
 WRITE_ROWS: Final = 256
 """Derived rows written in one step and transaction."""
+SEARCH_ROWS: Final = 128
+"""Rows whose words are taken in one step."""
 IDS_BATCH: Final = 32_768
 """Ids merged into their index at once: random ones touch a page each, so few large merges."""
 IDS_SMALL: Final = 4_096
 """Ids that are worth a merge when there is nothing else to do."""
+
+DERIVED_FRAMES: Final = 8
+"""Pages that a derived transaction writes, about; see `Journal.frames`."""
 
 Step = Iterator[None]
 
@@ -89,6 +94,7 @@ def derived(journal: Journal) -> Iterator[None]:
     try:
         with journal.transaction():
             yield
+        journal.frames += DERIVED_FRAMES
     finally:
         run("PRAGMA synchronous = FULL")
 
@@ -106,13 +112,23 @@ class Totals(Follower):
         yield
 
     def derive(self, up_to: int) -> None:
-        """Count at most one step's worth of entries, none beyond `up_to`."""
-        first, last = self.cursor + 1, min(self.cursor + READ_ROWS * 4, up_to)
+        """Count the entries up to the end of the cursor's chunk, none beyond `up_to`."""
+        first = self.cursor + 1
+        chunk = first >> CHUNK_BITS
+        last = min(((chunk + 1) << CHUNK_BITS) - 1, up_to)
         if first > last:
             return
+        with translated(self.journal.path):
+            hours = self.journal.connection.execute(_HOURS, (first, last)).fetchall()
+            least, greatest = self.journal.connection.execute(_RANGE, (first, last)).fetchone()
+        days: Counter[tuple[int, int]] = Counter()
+        for hour, kind, count in hours:
+            days[hour // 24, kind] += count
+        rows = [(3600, *row) for row in hours] + [(86400, *key, n) for key, n in days.items()]
         with derived(self.journal):
-            for sql in _TOTALS:
-                self.journal.connection.execute(sql, (first, last))
+            self.journal.connection.executemany(_ADD_TOTAL, rows)
+            if least is not None:
+                self.journal.connection.execute(_ADD_RANGE, (chunk, least, greatest))
             self._advance(last)
         self.cursor = last
 
@@ -125,16 +141,14 @@ def floor(span: int) -> str:
     return f"(occurred_at - (occurred_at < 0) * ({span}000000 - 1)) / {span}000000"
 
 
-_TOTALS: Final = (
-    *(
-        f"INSERT INTO totals SELECT {span}, {floor(span)}, kind, count(*) FROM log"
-        " WHERE seq BETWEEN ? AND ? GROUP BY 2, 3"
-        " ON CONFLICT DO UPDATE SET count = count + excluded.count"
-        for span in (3600, 86400)
-    ),
-    f"INSERT INTO chunks SELECT seq >> {CHUNK_BITS}, min(occurred_at), max(occurred_at) FROM log"
-    " WHERE seq BETWEEN ? AND ? GROUP BY 1 ON CONFLICT DO UPDATE SET"
-    " least = min(least, excluded.least), greatest = max(greatest, excluded.greatest)",
+_HOURS: Final = (
+    f"SELECT {floor(3600)}, kind, count(*) FROM log WHERE seq BETWEEN ? AND ? GROUP BY 1, 2"
+)
+_RANGE: Final = "SELECT min(occurred_at), max(occurred_at) FROM log WHERE seq BETWEEN ? AND ?"
+_ADD_TOTAL: Final = "INSERT INTO totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+_ADD_RANGE: Final = (
+    "INSERT INTO chunks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " least = min(least, excluded.least), greatest = max(greatest, excluded.greatest)"
 )
 
 
@@ -159,7 +173,9 @@ class Segmented(Follower):
         start = self.segment << SEGMENT_BITS
         for first in range(start, start + SEGMENT, READ_ROWS):
             with translated(self.journal.path):
-                yield self.journal.connection.execute(sql, (first, first + READ_ROWS - 1)).fetchall()
+                yield self.journal.connection.execute(
+                    sql, (first, first + READ_ROWS - 1)
+                ).fetchall()
 
     def _write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> Step:
         """Stage rows, then store the cursor."""
@@ -285,8 +301,8 @@ class Search(Segmented):
         sums: dict[int, int] = defaultdict(int)
         start = self.segment << SEGMENT_BITS
         for rows in self._read(_SEARCHED):
-            for half in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-                for texts, row in map(_split, half):
+            for at in range(0, len(rows), SEARCH_ROWS):
+                for texts, row in map(_split, rows[at : at + SEARCH_ROWS]):
                     seq = row[0]
                     for word in words_of(texts):
                         words[word].append(seq - start)

@@ -82,7 +82,9 @@ def stale_texts(journal: Journal, forget: Callable[[], None]) -> Iterator[None]:
         seen = _look(journal, live, seen, seen + STEP_ROWS)
         yield
     with translated(journal.path):
-        kinds = journal.connection.execute("SELECT DISTINCT kind FROM totals WHERE span = 86400").fetchall()
+        kinds = journal.connection.execute(
+            "SELECT DISTINCT kind FROM totals WHERE span = 86400"
+        ).fetchall()
     live["kinds"].update(kind for (kind,) in kinds)
     yield
     for table, key, _ in _DICTIONARIES:

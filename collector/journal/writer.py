@@ -20,11 +20,14 @@ import msgspec
 from collector.core.admission import Row
 from collector.core.ids import TAG_BITS, assigned_id, assigned_seq
 from collector.errors import CollectorError
+from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import open_writer, translate, translated, wal_of
+from collector.journal.rows import SELECT, entry
 
 COLUMNS: Final = 18
 _INSERT: Final = f"INSERT INTO log VALUES ({', '.join('?' * COLUMNS)})"
+ROWS_A_PAGE: Final = 35
 _BATCH: Final = 500
 """Ids looked up in one statement; SQLite's older builds bind at most 999 values."""
 
@@ -39,6 +42,8 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
         self.connection = connection
+        self.frames = 0.0
+        """Pages written to the write-ahead log since it was last checkpointed, about."""
         self.books = SqlBooks(connection)
         self.new = self.fact("journal_id") is None
         if self.new:
@@ -69,9 +74,9 @@ class Journal:
         """Checkpoint and close, leaving a database that a reader needs no write access to read."""
         try:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.connection.execute("PRAGMA optimize")
+            self.connection.execute("PRAGMA journal_mode = DELETE")
         except sqlite3.Error:
-            pass  # an uncheckpointed log is recovered by the next start
+            pass  # a reader is there; the next start checkpoints, and its own connection reads on
         self.connection.close()
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
@@ -118,6 +123,7 @@ class Journal:
         """Append rows. Raises `RowRefused`, `JournalError`; the transaction is still to be ended."""
         try:
             self.connection.executemany(_INSERT, rows)
+            self.frames += len(rows) / ROWS_A_PAGE
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
             raise RowRefused(str(error)) from error
         except sqlite3.Error as error:
@@ -129,6 +135,7 @@ class Journal:
         """End the transaction; when this returns it is on the disk. Raises `JournalError`."""
         try:
             self.connection.execute("COMMIT")
+            self.frames += 1
         except sqlite3.Error as error:
             raise translate(error, self.path) from error
 
@@ -160,6 +167,17 @@ class Journal:
         self.last_seq = last_seq
         if ids:
             self.tail_ids.update(ids)
+
+    def checkpoint(self) -> bool:
+        """Copy what the write-ahead log holds into the database; whether all of it could be.
+
+        A reader on an old snapshot keeps the rest for a later time. Raises `JournalError`.
+        """
+        with translated(self.path):
+            row = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        busy, frames, copied = row
+        self.frames = max(0, frames - copied)
+        return not busy and frames == copied
 
     # ── ids ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -210,6 +228,15 @@ class Journal:
             "INSERT OR REPLACE INTO devices VALUES (?, ?)",
             [(row["id"], msgspec.json.encode(row).decode()) for row in devices],
         )
+
+    # ── entries ─────────────────────────────────────────────────────────────────────────────────
+
+    def entries(self, first: int, last: int) -> list[Entry]:
+        """The entries of a short range of seqs, both ends included, oldest first."""
+        rows = self.connection.execute(
+            f"{SELECT} WHERE log.seq BETWEEN ? AND ? ORDER BY log.seq", (first, last)
+        )
+        return [entry(row, self.tag) for row in rows]
 
     # ── size ────────────────────────────────────────────────────────────────────────────────────
 

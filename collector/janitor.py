@@ -1,0 +1,386 @@
+"""The janitor: derives, prunes, sweeps, checkpoints and makes room, a slice at a time.
+
+All of it happens on the event loop and on the writer's connection, because there is only one. So
+every job is a generator of small steps, no step leaves a transaction open, and a slice ends after
+20 ms, or after 5 ms while producers are sending. A checkpoint cannot be cut up; it is kept short by
+being done whenever 4 MiB have been written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal
+
+from collector.clock import ClockWatch
+from collector.core.losses import Losses
+from collector.core.retention import (
+    Limits,
+    age_groups,
+    cutoff,
+    entries_for_bytes,
+    surplus,
+)
+from collector.errors import JournalError, JournalFull
+from collector.event import Draft
+from collector.intake import Intake
+from collector.journal import sweeping
+from collector.journal.followers import Follower, Totals, all_followers
+from collector.journal.postings import SEGMENT_BITS
+from collector.journal.pruning import Pruner
+from collector.journal.space import Reserve
+from collector.journal.writer import Journal
+
+SLICE: Final = 0.020
+BUSY_SLICE: Final = 0.005
+"""Seconds of one slice, in quiet and while producers send."""
+BUSY_FOR: Final = 0.05
+"""Seconds after a commit in which producers count as sending."""
+IDLE_AFTER: Final = 1.0
+"""Seconds without a commit after which small backlogs are worth working off."""
+CHECKPOINT_FRAMES: Final = 1024
+"""Pages in the write-ahead log (4 MiB) at which it is checkpointed."""
+REPORT_EVERY: Final = 60.0
+"""Seconds between `events.pruned` entries while pruning goes on and on."""
+LOOK_EVERY: Final = 5.0
+"""Seconds between looks at the clock, the losses and the disk."""
+ROTATE_SHARE: Final = 20
+"""On a full disk one entry in so many is removed at once, the oldest first."""
+ROTATE_LEAST: Final = 1_000
+SWEEP_EVERY: Final = 3600.0
+"""Seconds between walks through the dictionaries, where anything was pruned since."""
+
+_log = logging.getLogger(__name__)
+
+Job = Iterator[Any]
+
+
+class Janitor:
+    """Keeps one journal in order. `run` goes on until it is cancelled."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        intake: Intake,
+        limits: Limits,
+        *,
+        interval: float,
+        on_full: Literal["rotate", "suspend"],
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+        clock: ClockWatch,
+        losses: Losses,
+    ) -> None:
+        self.journal, self.intake, self.limits = journal, intake, limits
+        self.interval, self.on_full = interval, on_full
+        self.followers: list[Follower] = all_followers(journal)
+        self.totals = next(f for f in self.followers if isinstance(f, Totals))
+        self.pruner = Pruner(journal, self.totals)
+        self.reserve = Reserve(journal.path)
+        self.losses = losses
+        self.full = False
+        """Whether the disk is full and recording suspended."""
+        self.seconds: dict[str, float] = defaultdict(float)
+        """Time spent, by kind of job."""
+        self.longest_step = 0.0
+        self._wall, self._monotonic, self._clock = wall, monotonic, clock
+        self._jobs: deque[tuple[str, Job]] = deque()
+        self._wake = asyncio.Event()
+        self._looked_at = self._aged_at = self._swept_at = self._reported_at = -1e9
+        self._pruned_since_sweep = bool(self.pruner.take_account())
+        intake.on_commit = self._wake.set
+
+    # ── the loop ────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Work for as long as there is work, then wait for some."""
+        while True:
+            if self._jobs or self._find_work():
+                self._slice()
+                await asyncio.sleep(0)
+            else:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(self._patience()):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+
+    def _patience(self) -> float:
+        backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
+        return IDLE_AFTER if backlog else LOOK_EVERY
+
+    def _slice(self) -> None:
+        start = now = self._monotonic()
+        end = start + (BUSY_SLICE if start - self.intake.last_commit < BUSY_FOR else SLICE)
+        name = ""
+        try:
+            while self._jobs and now < end:
+                name, job = self._jobs[0]
+                if next(job, self) is self:
+                    self._jobs.popleft()
+                later = self._monotonic()
+                self.seconds[name] += later - now
+                self.longest_step = max(self.longest_step, later - now)
+                now = later
+        except JournalError as error:
+            self._jobs.clear()
+            self._trouble(name, error)
+        if self.journal.frames >= CHECKPOINT_FRAMES:
+            self._checkpoint()
+
+    def _trouble(self, name: str, error: JournalError) -> None:
+        if self.make_room(error):
+            return
+        _log.error("%s failed: %s", name or "housekeeping", error)
+        self.intake.trouble(error)
+
+    # ── what is to do ───────────────────────────────────────────────────────────────────────────
+
+    def _find_work(self) -> bool:
+        now = self._monotonic()
+        idle = now - self.intake.last_commit >= IDLE_AFTER
+        if self.intake.failing_since is not None:
+            return False
+        if now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            self._look_around()
+        self._find_pruning(now)
+        if not self._jobs:
+            for follower in self.followers:
+                if follower.due(idle):
+                    self._jobs.append((follower.name, follower.steps()))
+                    break
+        if not self._jobs and idle:
+            self._find_sweeping(now)
+        if not self._jobs and idle and self.journal.frames >= 1:
+            self._checkpoint()
+        return bool(self._jobs)
+
+    def _find_pruning(self, now: float) -> None:
+        if self.limits.enabled:
+            entries = self.pruner.entries
+            excess = surplus(entries, self.limits.max_entries)
+            if excess:
+                self._prune("entries", self.pruner.oldest(excess, "entries"))
+            elif self._used_excess(entries):
+                excess = self._used_excess(entries)
+                self._prune("bytes", self.pruner.oldest(excess, "bytes"))
+            elif now - self._aged_at >= self.interval and self._clock.trusted():
+                self._aged_at = now
+                for group in age_groups(self.limits):
+                    before = cutoff(int(self._wall() * 1e6), group.max_days)
+                    self._prune("age", self.pruner.aged(group, before))
+                self._jobs.append(("totals", self._old_totals()))
+        if self.pruner.take_account() and not self._jobs:
+            self._report_pruned(now)
+
+    def _used_excess(self, entries: int) -> int:
+        if not self.limits.max_bytes:
+            return 0
+        used, _free = self.journal.page_bytes()
+        return entries_for_bytes(used + self.journal.wal_bytes(), self.limits.max_bytes, entries)
+
+    def _prune(self, name: str, job: Iterator[int]) -> None:
+        self._jobs.append((f"prune.{name}", job))
+        self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
+        self._jobs.append(("sweep", sweeping.give_back(self.journal)))
+        self._pruned_since_sweep = True
+
+    def _old_totals(self) -> Iterator[None]:
+        if self.limits.totals_days:
+            oldest = cutoff(int(self._wall() * 1e6), self.limits.totals_days) // 1_000_000
+            self.pruner.forget_totals({3600: oldest // 3600, 86400: oldest // 86400})
+        yield
+
+    def _find_sweeping(self, now: float) -> None:
+        if self._pruned_since_sweep and now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            self._pruned_since_sweep = False
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Clear away everything that the log no longer refers to, as soon as there is time."""
+        self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
+        self._jobs.append(("sweep", sweeping.stale_ids(self.journal)))
+        self._jobs.append(("sweep", sweeping.stale_texts(self.journal, self.intake.forget)))
+        self._jobs.append(("sweep", sweeping.give_back(self.journal)))
+        self._wake.set()
+
+    def enqueue(self, name: str, job: Job) -> None:
+        """Do a job of somebody else's in slices, after what is under way."""
+        self._jobs.append((name, job))
+        self._wake.set()
+
+    def look_soon(self) -> None:
+        """The limits have changed: look at them at once."""
+        self._aged_at = -1e9
+        self._wake.set()
+
+    # ── reports ─────────────────────────────────────────────────────────────────────────────────
+
+    def _report_pruned(self, now: float) -> None:
+        busy = now - self.intake.last_commit < IDLE_AFTER
+        if busy and now - self._reported_at < REPORT_EVERY:
+            return
+        self._reported_at = now
+        self.report_pruned()
+
+    def report_pruned(self) -> None:
+        """Record what was pruned since the last report."""
+        removed = self.pruner.take_account()
+        if removed is None:
+            return
+        receipt = self.intake.record(
+            Draft(
+                action="events.pruned",
+                object_type="journal",
+                metadata={
+                    "count": removed.count,
+                    "from_seq": removed.from_seq,
+                    "to_seq": removed.to_seq,
+                    **{f"by_{cause}": count for cause, count in removed.causes.items()},
+                },
+            ),
+            source="collector",
+        )
+        if receipt.ok:
+            self.pruner.reported()
+
+    def _look_around(self) -> None:
+        step = self._clock.stepped()
+        if step:
+            self.intake.record(
+                Draft(
+                    action="clock.stepped", severity="warning", metadata={"seconds": round(step, 3)}
+                ),
+                source="collector",
+            )
+        self.report_losses(all_of_them=False)
+        if self.full:
+            self._try_to_recover()
+        elif not self.reserve.held:
+            self.reserve.take()
+
+    def report_losses(self, *, all_of_them: bool) -> None:
+        """Record `events.lost` for losses that are old enough, or for all."""
+        now = self._wall()
+        for loss in self.losses.rest() if all_of_them else self.losses.due(now):
+            receipt = self.intake.record(
+                Draft(
+                    action="events.lost",
+                    outcome="failure",
+                    metadata={
+                        "count": loss.count,
+                        "cause": loss.cause,
+                        "from": _rfc3339(loss.first),
+                        "to": _rfc3339(loss.last),
+                    },
+                ),
+                source="collector",
+            )
+            if not receipt.ok:
+                self.losses.put_back(loss)
+
+    # ── space ───────────────────────────────────────────────────────────────────────────────────
+
+    def _checkpoint(self) -> None:
+        start = self._monotonic()
+        try:
+            self.journal.checkpoint()
+        except JournalError as error:
+            self._trouble("checkpoint", error)
+        self.seconds["checkpoint"] += self._monotonic() - start
+
+    def make_room(self, error: JournalError) -> bool:
+        """If the disk is full: give up the reserve, and where `rotate` says so remove the oldest.
+
+        True where the commit that failed is worth trying again. Synchronous, since nothing can be
+        recorded before it has happened. A quota shows as an I/O error, so a trial write decides.
+        """
+        if not isinstance(error, JournalFull) and not self.reserve.disk_is_full():
+            return False
+        had_reserve = self.reserve.give_up()
+        try:
+            self.journal.checkpoint()
+            if self.on_full == "suspend":
+                return self._suspend(had_reserve)
+            self._rotate()
+        except JournalError as failure:
+            _log.error("no room could be made: %s", failure)
+            return False
+        return True
+
+    def _rotate(self) -> None:
+        self._jobs.clear()
+        count = max(ROTATE_LEAST, self.pruner.entries // ROTATE_SHARE)
+        for _ in self.pruner.oldest(count, "full"):
+            if self.journal.frames >= CHECKPOINT_FRAMES // 4:
+                self.journal.checkpoint()
+        for _ in sweeping.stale_segments(self.journal):
+            if self.journal.frames >= CHECKPOINT_FRAMES // 4:
+                self.journal.checkpoint()
+        self.journal.checkpoint()
+        self._pruned_since_sweep = True
+        if not self.full:
+            self.full = True
+            self._jobs.append(("storage", self._announce("storage.full", {"on_full": "rotate"})))
+
+    def _suspend(self, had_reserve: bool) -> bool:
+        if self.full or not had_reserve:
+            return False
+        self.full = True
+        self.intake.suspended = True
+        self._jobs.append(("storage", self._announce("storage.full", {"on_full": "suspend"})))
+        return False
+
+    def _announce(self, action: str, metadata: dict[str, Any]) -> Iterator[None]:
+        failed = action == "storage.full"
+        draft = Draft(
+            action=action,
+            object_type="journal",
+            metadata=metadata,
+            severity="error" if failed else None,
+        )
+        self.intake.record(draft, source="collector", internal=True)
+        yield
+
+    def _try_to_recover(self) -> None:
+        """Room again for the reserve is room to go on: then, and only then, the trouble is over."""
+        for _ in sweeping.give_back(self.journal):
+            if self.journal.frames >= CHECKPOINT_FRAMES:
+                break
+        if self.journal.frames >= 1:
+            self._checkpoint()
+        if self.reserve.take():
+            self.full = False
+            self.intake.suspended = False
+            self._jobs.append(("storage", self._announce("storage.recovered", {})))
+
+    # ── for `status` ────────────────────────────────────────────────────────────────────────────
+
+    def status(self) -> dict[str, Any]:
+        """Lags, sizes and time spent."""
+        used, free = self.journal.page_bytes()
+        return {
+            "entries": self.pruner.entries,
+            "bytes": used,
+            "free_bytes": free,
+            "wal_bytes": self.journal.wal_bytes(),
+            "lag": {f.name: f.lag for f in self.followers},
+            "first_segment": self.journal.first_seq() >> SEGMENT_BITS,
+            "full": self.full,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+
+def _rfc3339(seconds: float) -> str:
+    import datetime as dt
+
+    return (
+        dt.datetime.fromtimestamp(seconds, dt.UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )

@@ -1,0 +1,83 @@
+"""Space: a file held in reserve, so that a full disk can still be pruned.
+
+On a full disk SQLite can neither delete nor checkpoint: both write before they free. A preallocated
+file beside the database is the way out; it is given up first and made again when there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+RESERVE_BYTES: Final = 8 * 1024 * 1024
+RESERVE_SHARE: Final = 0.05
+"""The reserve is the lesser of the two: bytes, and share of the file system."""
+TRIAL_BYTES: Final = 64 * 1024
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Reserve:
+    """The reserve file of the journal at `database`."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".reserve")
+
+    @property
+    def held(self) -> bool:
+        """Whether the reserve is there to be given up."""
+        return self.path.exists()
+
+    def size(self) -> int:
+        """Bytes that the reserve has to have on this file system."""
+        stat = os.statvfs(self.path.parent)
+        return min(RESERVE_BYTES, int(stat.f_blocks * stat.f_frsize * RESERVE_SHARE))
+
+    def take(self) -> bool:
+        """Make the reserve where there is room for twice its size; whether it is held now."""
+        if self.held:
+            return True
+        stat = os.statvfs(self.path.parent)
+        size = self.size()
+        if stat.f_bavail * stat.f_frsize < 2 * size:
+            return False
+        temporary = self.path.with_name(self.path.name + ".new")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, max(size, 1))
+            finally:
+                os.close(descriptor)
+            os.rename(temporary, self.path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            return False
+        return True
+
+    def give_up(self) -> bool:
+        """Free the reserve's space; whether there was any."""
+        try:
+            os.unlink(self.path)
+        except OSError:
+            return False
+        return True
+
+    def disk_is_full(self) -> bool:
+        """Whether a trial write beside the database fails for want of space, as with a quota."""
+        trial = self.path.with_name(self.path.name + ".trial")
+        try:
+            descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, TRIAL_BYTES)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            return error.errno in FULL
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(trial)
+        return False
