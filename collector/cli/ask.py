@@ -1,0 +1,46 @@
+"""Commands to the daemon: one `op` over the socket, and its refusal as an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from collector.cli.options import REPLY_TIMEOUT, socket_path
+from collector.cli.send import exit_code
+from collector.errors import CollectorError, DaemonUnreachable
+
+
+class Refused(CollectorError):
+    """The daemon's refusal, with the exit code that its `code` stands for."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
+
+
+def ask(
+    command: dict[str, Any],
+    socket: str | None,
+    config: str | None,
+    timeout: float = REPLY_TIMEOUT,
+) -> dict[str, Any]:
+    """The reply's fields. Raises DaemonUnreachable, which tells how to start one, and Refused."""
+    from collector.client.connection import Connection
+
+    path = socket_path(socket, config)
+    try:
+        with Connection(path, timeout) as connection:
+            reply = connection.request(command)
+    except DaemonUnreachable as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            raise DaemonUnreachable(f"{error}; `collector run` starts one") from error
+        raise
+    if reply.get("ok"):
+        return reply
+    raise Refused(_said(reply), exit_code(reply.get("code")))
+
+
+def _said(reply: dict[str, Any]) -> str:
+    said = f"{reply.get('error')} ({reply.get('code')})"
+    if reply.get("code") == "denied":
+        return f"{said}; root, the daemon's user and sources.unix.admin_groups may"
+    return said
