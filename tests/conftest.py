@@ -1,6 +1,11 @@
 """Fixtures that every room's tests share."""
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong: only the whole run has a time limit.
+settings.register_profile("collector", deadline=None, print_blob=True)
+settings.load_profile("collector")
 
 
 @pytest.fixture
