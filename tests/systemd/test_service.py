@@ -214,3 +214,22 @@ def test_discovery_works_within_the_hardening(machine: Machine) -> None:
     machine.systemctl("start", "lamp")
     found = machine.wait_for("the lamp", lambda: machine.entries("device.discovered"))
     assert any(re.search("lamp", str(entry), re.IGNORECASE) for entry in found)
+
+
+def test_the_clocks_state_can_be_asked_within_the_hardening(machine: Machine) -> None:
+    """Pruning by age waits for a clock that is kept right; adjtimex(2) answers -1 where refused."""
+    machine.drop_in(
+        "ask",
+        "[Service]\nType=oneshot\nExecStartPre=\nExecStart=\nRestart=no\n"
+        "ExecStart=/opt/collector/bin/python -c "
+        "'import ctypes; print(\"state\", ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))'\n",
+    )
+    machine.systemctl("start", "collector")
+    assert re.search(r"^state [0-5]$", machine.output(), re.MULTILINE)
+
+
+def test_the_socket_can_belong_to_another_group_of_the_daemons(machine: Machine) -> None:
+    machine.drop_in("group", "[Service]\nSupplementaryGroups=audio\n")
+    machine.write("/etc/collector/config.toml", OFFLINE + '[sources.unix]\ngroup = "audio"\n')
+    machine.systemctl("start", "collector")
+    assert machine.run("stat", "-c", "%a %U %G", SOCKET).stdout.strip() == "660 collector audio"
