@@ -207,9 +207,8 @@ class Trail:
         # The text of a foreign exception may hold a value; ours name only the field.
         text = str(error) if isinstance(error, CollectorError) else type(error).__name__
         refused(code, text)
-        return Receipt(
-            ok=False, id=given if isinstance(given, str) else None, code=code, error=text
-        )
+        event_id = given if isinstance(given, str) else None
+        return self._receipts(ok=False, id=event_id, code=code, error=text)
 
 
 def failure(fields: Mapping[str, Any], reason: Any) -> Any:
