@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from collector import paths
+from collector.config import load
 
 
 @pytest.fixture
@@ -185,11 +187,14 @@ class TestAReadersJournal:
         assert paths.database_path(None, None, environ) == paths.default_database(environ)
 
 
-def test_a_client_and_a_daemon_with_the_same_configuration_meet(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
-    from collector.config import load
+def test_a_client_and_a_daemon_with_the_same_configuration_meet(environ: dict[str, str]) -> None:
+    # A socket's path has a limit that pytest's directories may exceed.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        environ["HOME"] = directory
+        _meet(environ, Path(directory))
 
+
+def _meet(environ: dict[str, str], tmp_path: Path) -> None:
     for text in ("", 'storage.path = "x/e.db"', 'sources.unix.path = "s.sock"'):
         for more in ({}, {"XDG_RUNTIME_DIR": str(tmp_path / "run")}):
             file = touch(tmp_path / "c.toml", text)

@@ -19,6 +19,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path / "home"),
+        # A home may be long, and a socket's path may not.
+        "XDG_RUNTIME_DIR": "/nonexistent",
         "COLLECTOR__SOURCES__MDNS__ENABLED": "false",
         "COLLECTOR__WEB__ENABLED": "false",
     }

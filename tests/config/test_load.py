@@ -15,7 +15,7 @@ from tests.requirements import need
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """An environment in which nothing of the machine that runs the tests is found."""
-    return {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    return {"HOME": "/home/ada", "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
 
 
 def write(path: Path, text: str) -> Path:
@@ -24,11 +24,11 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_without_any_file_the_defaults_serve(environ: dict[str, str], tmp_path: Path) -> None:
+def test_without_any_file_the_defaults_serve(environ: dict[str, str]) -> None:
     config = load(None, environ)
     assert config.file is None
-    assert config.storage.path == f"{tmp_path}/home/.local/state/collector/events.db"
-    assert config.sources.unix.path == f"{tmp_path}/home/.local/state/collector/collector.sock"
+    assert config.storage.path == "/home/ada/.local/state/collector/events.db"
+    assert config.sources.unix.path == "/home/ada/.local/state/collector/collector.sock"
     assert config.retention.max_days == 90
 
 
@@ -125,6 +125,7 @@ def test_relative_paths_start_from_their_file_and_from_the_working_directory(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = write(tmp_path / "etc/c.toml", 'storage.path = "log/events.db"')
+    environ["XDG_RUNTIME_DIR"] = "/run/user/1"
     assert load(str(file), environ).storage.path == f"{tmp_path}/etc/log/events.db"
     monkeypatch.chdir(tmp_path)
     override = environ | {"COLLECTOR__STORAGE__PATH": "here.db"}
