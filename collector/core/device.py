@@ -146,7 +146,7 @@ def record_of(device: Device) -> dict[str, Any]:
         "name": device.shown_name,
         "addresses": sorted(device.addresses),
         "host": next((s.host for s in device.services if s.present and s.host), None),
-        "check": device.check,
+        "check": device.check if device.origin == "config" else None,
         "ignored": device.ignored,
         **traits(device.services),
         "services": services,

@@ -179,6 +179,11 @@ class Discovery:
         self._leaving[device.id] = _Leave(now.mono, now.mono + grace, reason)
         return [Change("left", device, {"reason": reason})]
 
+    def of_service(self, key: tuple[str, str]) -> Device | None:
+        """The device that has the service with this key."""
+        found = self._groups.of_service(key)
+        return found[0] if found else None
+
     def expect(self, now: Instant) -> None:
         """Listening (again) from now on: what stays silent for `AWAIT` seconds is gone."""
         self._await_until = now.mono + AWAIT

@@ -1,0 +1,369 @@
+"""The mDNS source: zeroconf on a thread of its own, its news on the event loop.
+
+`Zeroconf(use_asyncio=False)` is built in a worker thread, so that it owns its loop's thread and a
+slow disk never delays mDNS. Browsers are made on that loop; they ask and refresh, and their handler
+does nothing: `mdns_ear` hears every record, and `mailbox` brings it here. A browser asks four times
+and then goes quiet, so everything is asked again every few minutes, and types that appear later are
+heard of in passing. No interface and no network are no errors: it waits, and `status` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from fnmatch import fnmatchcase
+from random import Random
+from typing import Any, Final, Protocol
+
+from zeroconf import IPVersion, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser
+
+from collector.core.checks import Net
+from collector.core.device import Device
+from collector.core.sighting import META_QUERY, Sighting, short_type
+from collector.sources import interfaces as nics
+from collector.sources.devices import Registry
+from collector.sources.interfaces import Choice
+from collector.sources.mailbox import Mailbox
+from collector.sources.mdns_ear import Ear, Gone, News, NewType, Seen
+from collector.sources.mdns_types import COMMON_TYPES
+
+POLL: Final = 5.0
+"""Seconds between two looks at the machine's interfaces and at the browsers."""
+ASK_EVERY: Final = 180.0
+"""Seconds between two rounds of questions; ±10 %, so that two collectors do not march in step."""
+TICK: Final = 0.25
+TYPES_MAX: Final = 256
+"""Service types browsed at once; a stranger can invent more than that."""
+CLOSE_WITHIN: Final = 5.0
+"""Seconds for zeroconf to close; after that its daemon thread is left behind."""
+
+_VERSIONS: Final = {"all": IPVersion.All, "v4": IPVersion.V4Only, "v6": IPVersion.V6Only}
+_log = logging.getLogger(__name__)
+
+
+class MdnsConfig(Protocol):
+    """The `sources.mdns` section. `grace` (seconds) is the registry's."""
+
+    @property
+    def types(self) -> Sequence[str]: ...
+    @property
+    def interfaces(self) -> Sequence[str]: ...
+    @property
+    def ip_version(self) -> str: ...
+    @property
+    def ignore(self) -> Sequence[str]: ...
+
+
+def _quiet(**_: object) -> None:
+    """A browser's handler. The ear hears the same records; nothing here can raise."""
+
+
+class MdnsSource:
+    """`run` until cancelled; raises where zeroconf cannot be built, for the daemon to try again."""
+
+    def __init__(
+        self,
+        config: MdnsConfig,
+        registry: Registry,
+        *,
+        mono: Callable[[], float],
+        random: Random,
+        lister: nics.Lister = nics.system_interfaces,
+        ask_every: float = ASK_EVERY,
+        poll: float = POLL,
+    ) -> None:
+        self.state = "stopped"
+        self.restarts = self.ignored = self.types_dropped = 0
+        self._config, self._registry = config, registry
+        self._mono, self._random, self._lister = mono, random, lister
+        self._ask_every, self._poll = ask_every, poll
+        self._wanted = _wanted(config.types)
+        self._types: set[str] = set()
+        self._chosen: list[Choice] = []
+        self._networks: list[Net] = []
+        self._zc: Zeroconf | None = None
+        self._ear: Ear | None = None
+        self._mailbox: Mailbox[News] | None = None
+        self._browsers: list[AsyncServiceBrowser] = []
+        self._broken = False
+        registry.networks = lambda: self._networks
+
+    def status(self) -> dict[str, Any]:
+        """State and counters for `collector status`."""
+        ear, mailbox = self._ear, self._mailbox
+        return {
+            "state": self.state,
+            "interfaces": [str(one) for one in self._chosen],
+            "types": len(self._types),
+            "types_dropped": self.types_dropped,
+            "ignored": self.ignored,
+            "records": ear.records if ear else 0,
+            "errors": ear.errors if ear else 0,
+            "unusable_names": ear.poison if ear else 0,
+            "overflow": (mailbox.dropped if mailbox else 0) + (ear.missing_dropped if ear else 0),
+            "browser_restarts": self.restarts,
+        }
+
+    async def run(self) -> None:
+        """Listen until cancelled; zeroconf is closed on the way out."""
+        self._registry.blind("mdns", True)
+        self._mailbox = Mailbox(asyncio.get_running_loop(), self._deliver)
+        try:
+            await self._wait_for_network()
+            await self._open()
+            await self._serve()
+        finally:
+            self.state = "stopped"
+            self._mailbox.close()
+            await self._close()
+            self._registry.flush()
+
+    # Interfaces
+
+    def _look_around(self) -> list[Choice]:
+        found = nics.chosen(self._lister(), self._config.interfaces)
+        self._networks = nics.networks(found)
+        return nics.choices(found, self._config.ip_version)
+
+    async def _wait_for_network(self) -> None:
+        self.state = "waiting for a network interface"
+        while not (choices := self._look_around()):
+            self._registry.tick()
+            await asyncio.sleep(min(1.0, self._poll))
+        self._chosen = choices
+
+    async def _follow_interfaces(self) -> None:
+        choices = self._look_around()
+        if set(map(str, choices)) == set(map(str, self._chosen)):
+            return
+        zc = self._zc
+        assert zc is not None
+        assert zc.loop is not None
+        update = zc.async_update_interfaces(list(choices), self._ip_version())
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(update, zc.loop))
+        self._chosen = choices
+        self._listening(bool(choices))
+        self._ask_round()
+
+    def _listening(self, can: bool) -> None:
+        self.state = "listening" if can else "waiting for a network interface"
+        self._registry.blind("mdns", not can)
+
+    def _ip_version(self) -> IPVersion:
+        return _VERSIONS[self._config.ip_version]
+
+    # Zeroconf's life
+
+    async def _open(self) -> None:
+        building: Future[Zeroconf] = Future()
+        threading.Thread(
+            target=self._build, args=(building,), daemon=True, name="mdns-open"
+        ).start()
+        try:
+            self._zc = await asyncio.wrap_future(building)
+        except asyncio.CancelledError:
+            building.add_done_callback(_close_abandoned)
+            raise
+        await self._on_its_loop(self._attach)
+        self._listening(True)
+
+    def _build(self, built: Future[Zeroconf]) -> None:
+        try:
+            try:
+                zc = self._zeroconf(self._ip_version())
+            except OSError:
+                if self._config.ip_version != "all":
+                    raise
+                zc = self._zeroconf(IPVersion.V4Only)
+        except BaseException as error:
+            built.set_exception(error)
+        else:
+            built.set_result(zc)
+
+    def _zeroconf(self, version: IPVersion) -> Zeroconf:
+        """Without IPv6 in the kernel only IPv4 can be had; addresses of the other kind are left."""
+        wanted = [
+            one
+            for one in self._chosen
+            if version is IPVersion.All or isinstance(one, str) == (version is IPVersion.V4Only)
+        ]
+        return Zeroconf(interfaces=wanted, ip_version=version, use_asyncio=False)
+
+    def _attach(self) -> None:
+        """On zeroconf's loop."""
+        zc, mailbox = self._zc, self._mailbox
+        assert zc is not None
+        assert zc.loop is not None
+        assert mailbox is not None
+        zc.loop.set_exception_handler(self._on_error)
+        self._ear = Ear(zc, mailbox.put)
+        zc.async_add_listener(self._ear, None)
+        self._types = set(COMMON_TYPES if self._wanted is None else self._wanted)
+        self._browse()
+
+    def _browse(self) -> None:
+        """On zeroconf's loop: (re)start browsers for everything that is looked for."""
+        assert self._zc is not None
+        for browser in self._browsers:
+            if not browser.done:
+                browser._async_cancel()
+        meta = [META_QUERY] if self._wanted is None else []
+        names = [*meta, *sorted(self._types)]
+        self._browsers = [AsyncServiceBrowser(self._zc, names, handlers=[_quiet])]
+        self._broken = False
+
+    def _browse_also(self, name: str) -> None:
+        """On zeroconf's loop: a type that was heard of later."""
+        assert self._zc is not None
+        self._browsers.append(AsyncServiceBrowser(self._zc, [name], handlers=[_quiet]))
+
+    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Whatever broke on zeroconf's loop may have been a browser: all are started anew."""
+        self._broken = True
+        _log.warning("zeroconf: %s %r", context.get("message"), context.get("exception"))
+
+    async def _on_its_loop(self, call: Callable[[], None]) -> None:
+        async def there() -> None:
+            call()
+
+        assert self._zc is not None
+        assert self._zc.loop is not None
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), self._zc.loop))
+
+    async def _close(self) -> None:
+        """Close zeroconf in a thread, within `CLOSE_WITHIN` seconds, even while being cancelled."""
+        zc, self._zc, self._ear, self._browsers = self._zc, None, None, []
+        if zc is None:
+            return
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        threading.Thread(
+            target=_close, args=(zc, loop, done), daemon=True, name="mdns-close"
+        ).start()
+        closing = asyncio.ensure_future(asyncio.wait_for(done.wait(), CLOSE_WITHIN))
+        try:
+            await asyncio.shield(closing)
+        except TimeoutError:
+            _log.warning("zeroconf did not close within %g s", CLOSE_WITHIN)
+        except asyncio.CancelledError:
+            await asyncio.wait([closing])
+            raise
+
+    # While it runs
+
+    async def _serve(self) -> None:
+        poll_at = self._mono() + self._poll
+        ask_at = self._mono() + self._ask_delay()
+        while True:
+            await asyncio.sleep(TICK)
+            self._registry.tick()
+            now = self._mono()
+            if now >= poll_at:
+                poll_at = now + self._poll
+                await self._follow_interfaces()
+                await self._revive()
+            if now >= ask_at:
+                ask_at = now + self._ask_delay()
+                self._ask_round()
+
+    def _ask_delay(self) -> float:
+        return self._ask_every * self._random.uniform(0.9, 1.1)
+
+    def _ask_round(self) -> None:
+        zc, ear = self._zc, self._ear
+        if zc is not None and zc.loop is not None and ear is not None:
+            zc.loop.call_soon_threadsafe(ear.ask_types, sorted(self._types))
+
+    async def _revive(self) -> None:
+        if not self._broken and not any(browser.done for browser in self._browsers):
+            return
+        self.restarts += 1
+        await self._on_its_loop(self._browse)
+
+    # News, on the event loop
+
+    def _deliver(self, news: News) -> None:
+        if isinstance(news, NewType):
+            self._meet_type(news.name)
+        elif isinstance(news, Gone):
+            self._registry.part(news.key, news.reason)
+        elif isinstance(news, Seen) and self._is_wanted(news.seen):
+            self._registry.hear(news.seen)
+
+    def _meet_type(self, name: str) -> None:
+        short = short_type(name)
+        full = f"{short}.local."
+        zc = self._zc
+        if self._wanted is not None or short is None or full in self._types or zc is None:
+            return
+        if len(self._types) >= TYPES_MAX:
+            self.types_dropped += 1
+            return
+        self._types.add(full)
+        assert zc.loop is not None
+        zc.loop.call_soon_threadsafe(self._browse_also, full)
+
+    def _is_wanted(self, seen: Sighting) -> bool:
+        if self._wanted is not None and f"{seen.type}.local." not in self._wanted:
+            return False
+        names = (seen.type, seen.instance.lower(), seen.host or "")
+        for pattern in self._config.ignore:
+            if any(fnmatchcase(name, pattern.lower().rstrip(".")) for name in names):
+                self.ignored += 1
+                return False
+        return True
+
+    # For health
+
+    async def resolve(self, device: Device, timeout: float) -> bool | None:
+        """Whether one of the device's services still answers by name; None where we cannot ask."""
+        zc, ear = self._zc, self._ear
+        service = next((one for one in device.services if one.present), None)
+        service = service or next(iter(device.services), None)
+        if zc is None or zc.loop is None or ear is None or not self._chosen or service is None:
+            return None
+        if "\\" in service.instance:
+            return None  # an escaped name is not the one on the network
+        name = f"{service.instance}.{service.type}.local."
+
+        async def there() -> bool:
+            future = ear.await_record(name)
+            try:
+                return await asyncio.wait_for(asyncio.wrap_future(future), timeout)
+            except TimeoutError:
+                return False
+            finally:
+                ear.give_up(name)
+
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), zc.loop))
+        except RuntimeError:
+            return None
+
+
+def _wanted(types: Sequence[str]) -> frozenset[str] | None:
+    """The full names of the configured types; None for every type that is found."""
+    if "*" in types:
+        return None
+    return frozenset(f"{short}.local." for text in types if (short := short_type(text)))
+
+
+def _close(zc: Zeroconf, loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
+    try:
+        zc.close()
+    except Exception as error:
+        _log.warning("closing zeroconf: %r", error)
+    finally:
+        try:
+            loop.call_soon_threadsafe(done.set)
+        except RuntimeError:
+            pass
+
+
+def _close_abandoned(building: Future[Zeroconf]) -> None:
+    if not building.cancelled() and building.exception() is None:
+        building.result().close()
