@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from collector.core.admission import Admission, Admitted, Origin
+from collector.core.control import histogram
 from collector.core.decoding import Request, decode_chunk, decode_lines
 from collector.core.ids import assigned_prefix, parse_id
 from collector.core.protocol import Answer, receipts, replies
@@ -31,6 +32,9 @@ GROUP_BYTES: Final = 4 * 1024 * 1024
 """One commit holds at most this much, so that an acknowledgement never waits for an endless batch."""
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """Past this much unflushed input, sources stop reading until they are answered."""
+COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+BATCH_EVENTS: Final = (1, 2, 5, 10, 50, 100, 500, 1000, 2000, 5000)
+"""Upper bounds of the histograms that `/metrics` shows."""
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 """Seconds for which a failed disk is left alone before the next commit is tried, doubled each time."""
 GIVE_UP_AFTER: Final = 60.0
@@ -116,6 +120,8 @@ class Intake:
         self.draining = False
         self.suspended = False
         """The disk is full and `on_full` is `suspend`: only the daemon's own word on it gets in."""
+        self.commit_seconds = histogram(*COMMIT_SECONDS)
+        self.batch_events = histogram(*BATCH_EVENTS)
         self.last_commit = monotonic()
         """When something was last committed, on the monotonic clock."""
         self.on_commit: Callable[[], None] = lambda: None
@@ -126,6 +132,7 @@ class Intake:
         self._scheduled = False
         self._epoch = 0
         self._now = 0
+        self._began = 0.0
         self._retry_at = 0.0
         self._backoff = RETRY_FIRST
         self._wall, self._monotonic, self._call_soon = wall, monotonic, call_soon
@@ -270,6 +277,7 @@ class Intake:
 
     def _commit_group(self, runs: list[_Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
         self._now = max(self._now + 1, int(self._wall() * 1e6))
+        self._began = self._monotonic()
         prefix = assigned_prefix(self._now, self.journal.tag)
         error: JournalError | Rejected | None = self._blocked()
         if error is None:
@@ -417,6 +425,8 @@ class Intake:
                 self._count_others(admitted.answers)
         if last:
             self.last_commit = self._monotonic()
+            self.commit_seconds.observe(self.last_commit - self._began)
+            self.batch_events.observe(last - first + 1)
             self.hub.publish(first, last)
             self.on_commit()
         for run in runs:
@@ -475,6 +485,19 @@ class Intake:
         self.counters["commit_failures"] += 1
         self._on_failure(error)
         return self._rejection(error)
+
+    def probe(self) -> None:
+        """Try whether a failing disk has recovered, where no producer's commit does."""
+        if self.failing_since is None or self.suspended or self._monotonic() < self._retry_at:
+            return
+        try:
+            self.journal.checkpoint()
+            with self.journal.transaction():
+                self.journal.set_fact("opened", 1)
+        except JournalError as error:
+            self._failed(error)
+        else:
+            self._recovered()
 
     def trouble(self, error: JournalError) -> None:
         """Somebody else's write failed: leave the disk alone for a while, as after our own."""

@@ -25,7 +25,7 @@ from collector.core.retention import (
 )
 from collector.errors import JournalError, JournalFull
 from collector.event import Draft
-from collector.intake import Intake
+from collector.intake import RETRY_MOST, Intake
 from collector.journal import sweeping
 from collector.journal.followers import Follower, Totals, all_followers
 from collector.journal.postings import SEGMENT_BITS
@@ -109,6 +109,8 @@ class Janitor:
                     pass
 
     def _patience(self) -> float:
+        if self.intake.failing_since is not None:
+            return RETRY_MOST
         backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
@@ -143,7 +145,9 @@ class Janitor:
         now = self._monotonic()
         idle = now - self.intake.last_commit >= IDLE_AFTER
         if self.intake.failing_since is not None:
-            return False
+            self.intake.probe()
+            if not self.full:
+                return False
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._look_around()

@@ -40,7 +40,7 @@ def open_journal(
     patience: float = 5.0,
 ) -> Opened:
     """The journal at `path`, locked. Raises `AlreadyRunning`, `JournalError`, `PathTaken`."""
-    _make_directory(path.parent)
+    make_directory(path.parent)
     lock = LockFile(f"{path}.lock")
     try:
         quarantined = None
@@ -91,7 +91,8 @@ def mark_damaged(path: Path) -> None:
         pass  # the next start may find the damage by itself
 
 
-def _make_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """A directory of ours, mode 0750 where it is made. Raises `JournalIOError`."""
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:

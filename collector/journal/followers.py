@@ -145,7 +145,10 @@ _HOURS: Final = (
     f"SELECT {floor(3600)}, kind, count(*) FROM log WHERE seq BETWEEN ? AND ? GROUP BY 1, 2"
 )
 _RANGE: Final = "SELECT min(occurred_at), max(occurred_at) FROM log WHERE seq BETWEEN ? AND ?"
-_ADD_TOTAL: Final = "INSERT INTO totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+_ADD_TOTAL: Final = (
+    "INSERT INTO totals VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET count = count + excluded.count"
+)
 _ADD_RANGE: Final = (
     "INSERT INTO chunks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET"
     " least = min(least, excluded.least), greatest = max(greatest, excluded.greatest)"

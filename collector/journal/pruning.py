@@ -49,6 +49,8 @@ class Pruner:
         self.totals = totals
         stored = journal.fact("pruned.pending")
         self.removed = msgspec.json.decode(stored, type=Removed) if stored else Removed()
+        self.total = 0
+        """Entries removed since the start."""
         self.holes: int = journal.fact("holes", 0)
         """Seqs above the first stored one whose entries are gone."""
 
@@ -154,6 +156,7 @@ class Pruner:
             self.removed, self.holes = before, holes
             raise
         self._forget_ids(rows)
+        self.total += len(rows)
         return len(rows)
 
     def _account(self, rows: list[tuple[Any, ...]], cause: str, left: int) -> None:

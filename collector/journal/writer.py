@@ -238,6 +238,13 @@ class Journal:
         )
         return [entry(row, self.tag) for row in rows]
 
+    def recorded_at(self, seq: int) -> int | None:
+        """When an entry was recorded, in µs; None where it is not stored."""
+        row = self.connection.execute(
+            "SELECT occurred_at + delay FROM log WHERE seq = ?", (seq,)
+        ).fetchone()
+        return None if row is None else row[0]
+
     # ── size ────────────────────────────────────────────────────────────────────────────────────
 
     def first_seq(self) -> int:

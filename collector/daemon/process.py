@@ -1,0 +1,115 @@
+"""The process around a daemon: signals, systemd, logging and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from collector.config import Config
+from collector.daemon.daemon import Daemon
+from collector.errors import EXIT_FAILED, EXIT_OK, CollectorError
+from collector.notify import Notifier, listen_sockets, watchdog_interval
+
+_log = logging.getLogger("collector")
+
+
+def run(
+    config: Config,
+    *,
+    read_config: Callable[[], Config] | None = None,
+    on_ready: Callable[[Daemon], None] = lambda daemon: None,
+) -> int:
+    """Run a daemon until a signal or a failure ends it; returns the exit code.
+
+    `read_config` reads the configuration again for a reload; `on_ready` is called when everything
+    is up. Errors are said on stderr.
+    """
+    set_up_logging(config.log.level)
+    try:
+        return asyncio.run(_run(config, read_config, on_ready))
+    except CollectorError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    except OSError as error:
+        _log.error("%s", error)
+        return EXIT_FAILED
+
+
+def set_up_logging(level: str) -> None:
+    """Messages to stderr; under systemd with the priority prefix that the journal understands."""
+    handler = logging.StreamHandler(sys.stderr)
+    under_systemd = "JOURNAL_STREAM" in os.environ
+    handler.setFormatter(_Prefixed() if under_systemd else logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+_FORMAT: Final = "%(asctime)s %(levelname)-7s %(message)s"
+_PRIORITIES: Final = {"CRITICAL": 2, "ERROR": 3, "WARNING": 4, "INFO": 6, "DEBUG": 7}
+
+
+class _Prefixed(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelname, 6)}>{record.getMessage()}"
+
+
+async def _run(
+    config: Config,
+    read_config: Callable[[], Config] | None,
+    on_ready: Callable[[Daemon], None],
+) -> int:
+    notifier = Notifier()
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_stop, stop, number)
+    listener = next((opened for _, opened in listen_sockets()), None)
+    daemon = Daemon(config, read_config=read_config, listener=listener)
+    loop.add_signal_handler(signal.SIGHUP, _on_reload, daemon, notifier)
+    await daemon.start()
+    on_ready(daemon)
+    notifier.ready(f"recording to {daemon.path}")
+    feeding = asyncio.create_task(_feed_watchdog(notifier))
+    waiting: set[asyncio.Future[Any]] = {stop, daemon.failing.ended}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    feeding.cancel()
+    notifier.stopping("writing down what was received")
+    broken = daemon.failing.ended.result() if daemon.failing.ended.done() else None
+    await daemon.stop(record=broken is None)
+    notifier.close()
+    if broken is None:
+        return EXIT_OK
+    return broken.exit_code if isinstance(broken, CollectorError) else EXIT_FAILED
+
+
+def _on_stop(stop: asyncio.Future[None], number: int) -> None:
+    """The first signal asks for an end; a second one does not ask."""
+    if stop.done():
+        os._exit(128 + number)
+    stop.set_result(None)
+
+
+def _on_reload(daemon: Daemon, notifier: Notifier) -> None:
+    notifier.reloading()
+    try:
+        daemon.control.reload(None)
+        _log.info("configuration reloaded")
+    except CollectorError as error:
+        _log.error("configuration not reloaded: %s", error)
+    notifier.ready()
+
+
+async def _feed_watchdog(notifier: Notifier) -> None:
+    """Fed by the loop: a commit that hangs, hangs the loop, and the service manager notices."""
+    interval = watchdog_interval()
+    while interval:
+        notifier.watchdog()
+        await asyncio.sleep(interval / 2)

@@ -1,0 +1,28 @@
+"""Clearing: every entry goes, and everything that was derived from them, counts included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from collector.journal.followers import derived
+from collector.journal.pruning import Pruner
+from collector.journal.writer import Journal
+
+STEP_ROWS: Final = 512
+_KEYS: Final = (("totals", "span, start, kind"), ("states", "slug, object_id"))
+
+
+def clear(journal: Journal, pruner: Pruner) -> Iterator[Any]:
+    """Remove what is stored now, in small steps; what is recorded meanwhile stays."""
+    end = journal.last_seq + 1
+    yield from pruner.oldest(pruner.entries, "cleared", before=end)
+    for table, key in _KEYS:
+        while True:
+            with derived(journal):
+                gone = journal.connection.execute(
+                    f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT {STEP_ROWS})"
+                ).rowcount
+            yield
+            if gone < STEP_ROWS:
+                break
