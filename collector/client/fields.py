@@ -242,7 +242,11 @@ def _member(allowed: tuple[str, ...]) -> _Setter:
 
 def _who(draft: Draft, name: str, value: Any, warnings: list[str]) -> None:
     if callable(value):
-        value = value()
+        try:
+            value = value()
+        except Exception as error:  # what the application says of its users is its own
+            warnings.append(f"{name}: could not be asked ({type(error).__name__})")
+            return
     if value is not None:
         setattr(draft, name, principal(value, name, warnings))
 

@@ -49,10 +49,10 @@ def asker(find: Callable[[], Any]) -> Callable[[], Who]:
     """An actor to be asked for when something is recorded, since authentication may come later."""
 
     def ask() -> Who:
-        found = find()
-        if found is None or isinstance(found, tuple):
-            return found
         try:
+            found = find()
+            if found is None or isinstance(found, tuple):
+                return found
             described = person(found)
         except Exception:  # a lazy user object whose database is away
             return None
