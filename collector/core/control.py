@@ -160,7 +160,7 @@ class Control(Protocol):
     async def clear(self, caller: Caller) -> int:
         """Remove every entry and everything derived; leaves one `events.cleared`. Returns the count."""
 
-    def api_keys(self) -> list[Key]:
+    def keys(self) -> list[Key]:
         """Every API key, sorted by label."""
 
     def find_key(self, secret: str) -> Key | None:
