@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 from typing import Final
 
 import click
 
-from collector.errors import EXIT_USAGE
+from collector.cli import COMPLETE_VARIABLE
 
+PROGRAM: Final = "collector"
 SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Record", ("run", "emit")),
     ("Look", ("query", "tail", "stats", "export", "devices", "status")),
@@ -86,17 +88,18 @@ def verbs() -> None:
 
 def run(words: list[str]) -> int:
     """Parse and carry out one command line; the exit code. Raises CollectorError and OSError."""
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(verbs, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
     try:
-        code = verbs.main(words, prog_name="collector", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return EXIT_USAGE
-    except click.UsageError as error:
-        error.show()
-        return EXIT_USAGE
+        # Not `verbs.main`, which makes 1 of a closed pipe's exit code.
+        with verbs.make_context(PROGRAM, list(words)) as context:
+            code = verbs.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0

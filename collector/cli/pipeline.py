@@ -30,7 +30,12 @@ def emit_all(name: str, connect: Callable[[], Wire], timeout: float) -> int:
     """Send every event of the file `name`, `-` for stdin; the exit code."""
     stream = opened(name)
     pipeline = Pipeline(Source(0 if stream is None else stream.fileno()), connect, timeout)
-    pipeline.run()
+    try:
+        pipeline.run()
+    finally:
+        pipeline.close()
+        if stream is not None:
+            stream.close()
     return pipeline.exit
 
 
@@ -44,16 +49,22 @@ class Pipeline:
         self._wire = connect()
         self._waiting: deque[Line] = deque()
         self._unanswered: deque[Line] = deque()
+        self._outgoing = memoryview(b"")
         self.exit = EXIT_OK
 
     def run(self) -> None:
         """Until every line is answered. Raises DaemonUnreachable."""
         while not (self._source.ended and not self._waiting and not self._unanswered):
-            self._send()
+            if not self._outgoing:
+                self._frame()
             self._wait()
 
-    def _send(self) -> None:
-        """As many waiting lines as may be in flight, in one write of about a chunk."""
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._wire.close()
+
+    def _frame(self) -> None:
+        """Make the next bytes to send: as many waiting lines as may be in flight, about a chunk."""
         frames: list[bytes] = []
         size = 0
         while self._waiting and len(self._unanswered) < WINDOW and size < CHUNK:
@@ -63,7 +74,7 @@ class Pipeline:
                 frames.append(line.text)
                 size += len(line.text)
         if frames:
-            self._wire.send(b"\n".join(frames) + b"\n")
+            self._outgoing = memoryview(b"\n".join(frames) + b"\n")
         self._settle_refused()
 
     def _wait(self) -> None:
@@ -72,11 +83,15 @@ class Pipeline:
             readers.append(self._source.descriptor)
         if not readers:
             return
-        # With lines that wait to be sent, the source can wait too.
+        # While nothing is in flight, the source may take all the time in the world.
         timeout = self._timeout if self._unanswered else None
-        ready, _, _ = select.select(readers, [], [], timeout)
-        if not ready:
+        # Writing never waits while there is something to read: two full buffers would wait for ever.
+        writers = [self._wire] if self._outgoing else []
+        ready, writable, _ = select.select(readers, writers, [], timeout)
+        if not ready and not writable:
             raise DaemonUnreachable(self._lost(f"gave no answer for {self._timeout:g} s"))
+        if writable:
+            self._outgoing = self._outgoing[self._wire.send_some(self._outgoing) :]
         if self._wire in ready:
             self._take_replies()
         if self._source.descriptor in ready:
@@ -108,6 +123,7 @@ class Pipeline:
     def _reconnect(self) -> None:
         self._wire.close()
         self._wire = self._connect()
+        self._outgoing = memoryview(b"")
         self._waiting.extendleft(reversed(self._unanswered))
         self._unanswered.clear()
 

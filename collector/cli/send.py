@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import Any, Final
 
 from collector import paths
@@ -44,9 +45,9 @@ def emit(values: Values) -> int:
     if values["action"] is None:
         raise WrongArgument("ACTION", "is missing: what happened, such as backup.completed?")
     frame = line(draft(values))
-    wire = Wire(where(values), timeout)
-    wire.send(frame)
-    replies = wire.replies()
+    with closing(Wire(where(values), timeout)) as wire:
+        wire.send(frame)
+        replies = wire.replies()
     if not replies:
         raise DaemonUnreachable(
             f"{wire.path} closed the connection without an answer; the event may be recorded or "

@@ -42,11 +42,17 @@ class Wire:
         self._socket.close()
 
     def send(self, lines: bytes) -> None:
-        """Send whole lines; waits while the daemon is busy."""
+        """Send all of it; waits while the daemon is busy."""
+        rest = memoryview(lines)
+        while rest:
+            rest = rest[self.send_some(rest) :]
+
+    def send_some(self, lines: bytes | memoryview) -> int:
+        """Send what the daemon takes now, at least a byte; how many bytes that were."""
         try:
-            self._socket.sendall(lines)
-        except BrokenPipeError:
-            pass  # what was answered before it closed can still be read, and says why
+            return self._socket.send(lines)
+        except (BrokenPipeError, ConnectionResetError):
+            return len(lines)  # what was answered before it closed can still be read, and says why
         except OSError as error:
             raise DaemonUnreachable(f"{self.path} took no more: {_why(error)}") from error
 

@@ -3,6 +3,7 @@ daemon that misbehaves, real processes and terminals."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -166,7 +167,7 @@ class Script:
                 peer, _ = self._listener.accept()
             except OSError:
                 return
-            with peer:
+            with peer, contextlib.suppress(OSError):
                 self._converse(peer)
 
     def _converse(self, peer: socket.socket) -> None:
