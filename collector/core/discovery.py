@@ -149,7 +149,7 @@ class Discovery:
             self._note(device, "returned", now, seen)
             return [arrived]
         self._note(device, "changed", now, seen)
-        if leave.reason != "goodbye" or self._is_untold(device):
+        if leave.reason != "goodbye" or self.is_untold(device):
             return [arrived]
         if not self._allowance.take(device.id, now.mono):
             self.suppressed += 1
@@ -233,7 +233,7 @@ class Discovery:
 
     def _lose(self, device: Device, now: Instant) -> list[Change]:
         leave = self._leaving[device.id]
-        if self._is_untold(device):
+        if self.is_untold(device):
             return self._drop_untold(device)
         if not self._allowance.take(device.id, now.mono):
             wait = self._allowance.wait(device.id, now.mono)
@@ -283,7 +283,8 @@ class Discovery:
         elif seen is not None and seen.complete and self._allowance.wait(device.id, now.mono) <= 0:
             news.due = min(news.due, news.since + SETTLE)
 
-    def _is_untold(self, device: Device) -> bool:
+    def is_untold(self, device: Device) -> bool:
+        """Whether it is new or back, and that has not been told yet."""
         news = self._news.get(device.id)
         return news is not None and news.kind != "changed"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -23,10 +24,16 @@ class Telling(Struct, frozen=True):
 
 
 class Vitals:
-    """What health remembers of each device; one entry a device, dropped by `forget`."""
+    """What health remembers of each device; one entry a device, dropped by `forget`.
 
-    def __init__(self, policy: Policy) -> None:
+    `is_untold` says of a device that its discovery is still to be told: that comes first.
+    """
+
+    def __init__(
+        self, policy: Policy, is_untold: Callable[[Device], bool] = lambda device: False
+    ) -> None:
         self.policy = policy
+        self.is_untold = is_untold
         self._vitals: dict[str, Vital] = {}
 
     def of(self, device: Device) -> Vital:
@@ -52,18 +59,22 @@ class Vitals:
         if observation == "lost":
             device.reported = device.state
             return []
-        return self._told(device, now, result.began_flapping) if device.present else []
-
-    def _told(self, device: Device, now: Instant, began_flapping: bool) -> list[Telling]:
-        told: list[Telling] = []
-        if worth_telling(device.reported, device.state):
-            told.append(Telling("health_changed", device, _transition(device)))
-            device.reported = device.state
-            device.last_change = now.wall
-        if began_flapping:
-            changes = len(self.of(device).changes)
+        told = self.due(device, now)
+        if result.began_flapping and device.present:
+            changes = len(result.vital.changes)
             told.append(Telling("flapping", device, {"changes": changes, "state": device.state}))
         return told
+
+    def due(self, device: Device, now: Instant) -> list[Telling]:
+        """The change of health that is still to be told, if any; asked again after a discovery."""
+        if not device.present or not worth_telling(device.reported, device.state):
+            return []
+        if self.is_untold(device):
+            return []
+        telling = Telling("health_changed", device, _transition(device))
+        device.reported = device.state
+        device.last_change = now.wall
+        return [telling]
 
     def quiet(self, device: Device, now: Instant) -> bool:
         """End the overlay flapping where its time is over; True where the row changed."""

@@ -24,7 +24,7 @@ from collector.core.discovery import INITIAL, Change, Discovery, Reason
 from collector.core.health import Observation, Policy
 from collector.core.observability import Sweep
 from collector.core.sighting import Sighting
-from collector.core.vitals import Vitals
+from collector.core.vitals import Telling, Vitals
 from collector.errors import InvalidEvent
 from collector.event import Draft, Principal, Producer, Receipt
 
@@ -53,7 +53,7 @@ class Registry:
     ) -> None:
         self.devices: dict[str, Device] = {}
         self.networks: Callable[[], list[Net]] = list
-        self.vitals = Vitals(policy or Policy())
+        self.vitals = Vitals(policy or Policy(), lambda device: self.discovery.is_untold(device))
         self.lost = 0
         self._recorder = recorder
         self._wall, self._mono = wall, mono
@@ -147,6 +147,7 @@ class Registry:
                     listener(device, change.kind == "arrived")
             if draft is not None:
                 self._tell(draft, source, device)
+            self._tell_health(self.vitals.due(device, now), now)
 
     # Health
 
@@ -160,8 +161,11 @@ class Registry:
             self._dirty[device.id] = device
         if (device.state, device.flapping) != before:
             self._mark(device)
+        self._tell_health(told, now)
+
+    def _tell_health(self, told: list[Telling], now: Instant) -> None:
         for telling in told:
-            self._tell(of_telling(telling, now.wall), "health", device)
+            self._tell(of_telling(telling, now.wall), "health", telling.device)
 
     def suspend(self, device: Device) -> None:
         """Know nothing of a device that is ignored or in maintenance."""

@@ -25,6 +25,8 @@ Choice: TypeAlias = str | int
 
 SYSFS: Final = Path("/sys/class/net")
 SKIPPED: Final = ("docker", "br-", "veth", "virbr", "lxcbr", "lxdbr", "podman", "cni", "flannel")
+IF_INET6: Final = Path("/proc/thread-self/net/if_inet6")
+_IFA_F_TENTATIVE: Final = 0x40
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP, _IFF_LOOPBACK, _IFF_MULTICAST = 0x1, 0x8, 0x1000
 
@@ -42,15 +44,30 @@ class Interface(Struct, frozen=True):
 
 
 def system_interfaces() -> list[Interface]:
-    """The machine's interfaces that have an address now."""
+    """The machine's interfaces with the addresses they can use now."""
     found = []
+    waiting = _tentative()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for adapter in ifaddr.get_adapters():
             texts = [(ip.ip if ip.is_IPv4 else ip.ip[0], ip.network_prefix) for ip in adapter.ips]
-            pairs = tuple((str(text).partition("%")[0], prefix) for text, prefix in texts)
+            pairs = tuple(
+                (str(text).partition("%")[0], prefix)
+                for text, prefix in texts
+                if ":" not in str(text) or adapter.name not in waiting
+            )
             flags = _flags(sock, adapter.name)
             found.append(Interface(adapter.name, adapter.index or 0, pairs, flags))
     return found
+
+
+def _tentative() -> set[str]:
+    """Interfaces with an IPv6 address that is still checked for duplicates and cannot be bound."""
+    try:
+        lines = IF_INET6.read_text().splitlines()
+    except OSError:
+        return set()
+    parts = [line.split() for line in lines]
+    return {one[5] for one in parts if len(one) == 6 and int(one[4], 16) & _IFA_F_TENTATIVE}
 
 
 def _flags(sock: socket.socket, name: str) -> int:

@@ -33,6 +33,8 @@ from collector.sources.mdns_types import COMMON_TYPES
 
 POLL: Final = 5.0
 """Seconds between two looks at the machine's interfaces and at the browsers."""
+RETRY: Final = 6
+"""Polls until an address that could not be bound is tried again."""
 ASK_EVERY: Final = 180.0
 """Seconds between two rounds of questions; ±10 %, so that two collectors do not march in step."""
 TICK: Final = 0.25
@@ -90,6 +92,7 @@ class MdnsSource:
         self._mailbox: Mailbox[News] | None = None
         self._browsers: list[AsyncServiceBrowser] = []
         self._broken = False
+        self._since_retry = 0
         registry.networks = lambda: self._networks
 
     def status(self) -> dict[str, Any]:
@@ -138,16 +141,20 @@ class MdnsSource:
 
     async def _follow_interfaces(self) -> None:
         choices = self._look_around()
-        if set(map(str, choices)) == set(map(str, self._chosen)):
-            return
         zc = self._zc
         assert zc is not None
+        self._since_retry += 1
+        unchanged = set(map(str, choices)) == set(map(str, self._chosen))
+        if unchanged and (len(zc.engine.senders) >= len(choices) or self._since_retry < RETRY):
+            return
+        self._since_retry = 0
         assert zc.loop is not None
         update = zc.async_update_interfaces(list(choices), self._ip_version())
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(update, zc.loop))
         self._chosen = choices
         self._listening(bool(choices))
-        self._ask_round()
+        if not unchanged:
+            self._ask_round()
 
     def _listening(self, can: bool) -> None:
         self.state = "listening" if can else "waiting for a network interface"
