@@ -36,4 +36,4 @@ def command(config: str | None, db: str | None, socket: str | None) -> int:
     settings = load(config)
     from collector.daemon import run  # after the configuration: a mistake in it costs no start-up
 
-    return run(settings)
+    return run(settings, read_config=lambda: load(config))
