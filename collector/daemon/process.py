@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from collector.config import Config
 from collector.daemon.daemon import Daemon
+from collector.daemon.measuring import page_url
 from collector.errors import EXIT_FAILED, EXIT_OK, CollectorError
 from collector.notify import Notifier, listen_sockets, watchdog_interval
 
@@ -76,6 +77,7 @@ async def _run(
     loop.add_signal_handler(signal.SIGHUP, _on_reload, daemon, notifier)
     await daemon.start()
     on_ready(daemon)
+    _say_where(daemon)
     notifier.ready(f"recording to {daemon.path}")
     feeding = asyncio.create_task(_feed_watchdog(notifier))
     waiting: set[asyncio.Future[Any]] = {stop, daemon.failing.ended}
@@ -88,6 +90,18 @@ async def _run(
     if broken is None:
         return EXIT_OK
     return broken.exit_code if isinstance(broken, CollectorError) else EXIT_FAILED
+
+
+def _say_where(daemon: Daemon) -> None:
+    where = {
+        "journal": str(daemon.path),
+        "socket": daemon.config.sources.unix.path if daemon.unix is not None else None,
+        "page": page_url(daemon),
+    }
+    for name, place in where.items():
+        if place:
+            _log.info("%-8s %s", name, place)
+    _log.info("ready: %d entries so far", daemon.journal.last_seq)
 
 
 def _on_stop(stop: asyncio.Future[None], number: int) -> None:
