@@ -1,0 +1,49 @@
+"""What the handlers work with, put together once for an application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.params import Dependency
+from msgspec import Struct
+
+from collector.config import Config
+from collector.core.control import Control
+from collector.hub import Hub
+from collector.intake import Intake
+from collector.journal.reader import Reader
+from collector.web.denials import Denials
+from collector.web.identity import SCOPE_KEY, Identity
+from collector.web.session import Sessions
+
+
+class Services(Struct, frozen=True, eq=False):
+    """`wall` is seconds since the epoch."""
+
+    config: Config
+    control: Control
+    reader: Reader
+    intake: Intake
+    hub: Hub
+    sessions: Sessions
+    denials: Denials
+    wall: Callable[[], float]
+
+
+Given: TypeAlias = Annotated[Services, Dependency(skip_validation=True)]
+Who: TypeAlias = Annotated[Identity, Dependency(skip_validation=True)]
+
+
+def identity_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:
+    """Who asks, as the gate found out."""
+    scope: Any = connection.scope
+    identity: Identity = scope[SCOPE_KEY]
+    return identity
+
+
+def provide_who(request: Request[Any, Any, Any]) -> Identity:
+    """The dependency `who`."""
+    return identity_of(request)
