@@ -153,7 +153,7 @@ SELECT
   ELSE
     printf('%08x-%04x-7%03x-%04x-%012x',
       ((log.occurred_at + log.delay) / 1000) >> 16, ((log.occurred_at + log.delay) / 1000) & 65535,
-      (log.occurred_at + log.delay) % 1000, (SELECT value FROM facts WHERE name = 'tag'), log.seq)
+      (log.occurred_at + log.delay) % 1000, 32768 | (SELECT value FROM facts WHERE name = 'tag'), log.seq)
   END AS id,
   strftime('%Y-%m-%dT%H:%M:%S', log.occurred_at / 1000000, 'unixepoch')
     || printf('.%06dZ', log.occurred_at % 1000000) AS occurred_at,
