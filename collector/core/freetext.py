@@ -145,7 +145,8 @@ class FreeText:
 
     def _addresses(self, text: str) -> str:
         """Each address from its domain backwards, so that none hides behind the one before."""
-        parts, done = [], 0
+        parts: list[str] = []
+        done = 0
         for match in _AT_DOMAIN.finditer(text):
             start = match.start()
             while start > done and (text[start - 1].isalnum() or text[start - 1] in _LOCAL_PART):
@@ -165,7 +166,8 @@ class FreeText:
 
     def _values_after(self, lead: re.Pattern[str], text: str) -> str:
         """What follows each `lead` whose first group ends a sensitive name."""
-        parts, done, at = [], 0, 0
+        parts: list[str] = []
+        done = at = 0
         while match := lead.search(text, at):
             at = match.end()
             value = self._value_at(text, at, self._key_until(match))

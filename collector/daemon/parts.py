@@ -6,8 +6,10 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from collector.daemon import web
 from collector.daemon.supervisor import Part
 from collector.sources.queue import DraftQueue, plugins, run_plugin
+from collector.web import exposure
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
@@ -24,6 +26,9 @@ def optional_parts(daemon: Daemon) -> dict[str, Part]:
     if config.sources.queue.enabled:
         for name in plugins(config.sources.queue.plugins):
             wanted[name] = _plugin(daemon, name)
+    if config.web.enabled and web.installed():
+        exposure.check(config.web.host, len(daemon.control.keys()))
+        wanted["web"] = lambda: web.run(daemon)
     return {name: Part(name, run) for name, run in wanted.items()}
 
 

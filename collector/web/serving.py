@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import secrets
 import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from collector.config import Config
 from collector.core.control import Control, Key
@@ -21,6 +20,7 @@ from collector.intake import Intake
 from collector.journal.reader import Reader
 from collector.web.app import application
 from collector.web.denials import Denials
+from collector.web.exposure import check
 from collector.web.gate import App, Gate, rules
 from collector.web.services import Services
 from collector.web.session import Sessions
@@ -49,7 +49,7 @@ async def serve(
     `listeners` are bound TCP sockets, by default made from `[web]`. `started` hears the URLs.
     Raises `ConfigError` for a configuration that would be unsafe, `OSError` where the port is taken.
     """
-    check(config, control.keys())
+    check(config.web.host, len(control.keys()))
     tls = _tls(config)
     gate = gated(config, control, reader, intake, hub, is_admin=is_admin, wall=wall)
     bound = list(listeners) if listeners is not None else bind(config.web.host, config.web.port)
@@ -94,26 +94,6 @@ def gated(
         control.find_key,
         is_admin,
     )
-
-
-def check(config: Config, keys: Sequence[Any]) -> None:
-    """Raises `ConfigError` where the page would listen beyond loopback without any key."""
-    if not is_loopback(config.web.host) and not keys:
-        raise ConfigError(
-            f"{config.web.host} is reachable from other machines, and there is no key yet; make one"
-            " first: collector keys add LABEL --role admin",
-            "web.host",
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:

@@ -88,7 +88,7 @@ class _Protocol(H11Protocol):
         self._own_app = app
         self._peer_of = peer_of
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio; the peer's credentials are asked for once, while it is surely there."""
         super().connection_made(transport)
         self.app: Any = self._own_app
@@ -107,7 +107,7 @@ def _with_peer(app: App, peer: Producer) -> App:
 
 def _config(app: App) -> uvicorn.Config:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         interface="asgi3",
         http="h11",
         ws="none",
