@@ -12,6 +12,7 @@ import pytest
 from collector import event
 from collector.config import Config, Settings
 from collector.config.keys import dotted
+from collector.daemon.reloading import FIXED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -119,6 +120,10 @@ class TestTheConfigurationPage:
             assert said.strip("`").split() == _default(key)
         else:
             assert tomllib.loads(f"x = {said.strip('`')}")["x"] == _plain(key)
+
+    def test_tells_which_keys_need_a_restart(self) -> None:
+        said = {key for key, cells in self.ROWS.items() if "needs a restart" in cells[1].lower()}
+        assert said == set(FIXED)
 
 
 def _plain(key: str) -> Any:

@@ -221,8 +221,8 @@ def test_the_clocks_state_can_be_asked_within_the_hardening(machine: Machine) ->
     machine.drop_in(
         "ask",
         "[Service]\nType=oneshot\nExecStartPre=\nExecStart=\nRestart=no\n"
-        "ExecStart=/opt/collector/bin/python -c "
-        "'import ctypes; print(\"state\", ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))'\n",
+        "ExecStart=/opt/collector/bin/python -c 'import ctypes as c; "
+        'print("state", c.CDLL(None).adjtimex(c.create_string_buffer(512)))\'\n',
     )
     machine.systemctl("start", "collector")
     assert re.search(r"^state [0-5]$", machine.output(), re.MULTILINE)
