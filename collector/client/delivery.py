@@ -6,10 +6,10 @@ told at once, and may send the event again: that is counted and not reported.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 from collector.client import notices
 from collector.client.buffer import Buffer, OnOverflow
@@ -18,6 +18,7 @@ from collector.client.courier import Courier
 from collector.client.exchange import Exchange
 from collector.client.items import Item, fail, item
 from collector.client.losses import Losses
+from collector.client.sinks import Outlet
 from collector.client.spool import Spool
 from collector.client.wire import Wire
 from collector.event import Draft, Receipt
@@ -25,7 +26,7 @@ from collector.event import Draft, Receipt
 Connect = Callable[[], Connection]
 
 
-class Delivery(ABC):
+class Delivery(Outlet):
     """Drafts to frames, frames to `_send`. A closed one refuses what comes."""
 
     receipts: type[Receipt] = Receipt
@@ -69,14 +70,6 @@ class Delivery(ABC):
         """Take the items; their receipts say at once what became of them, or later."""
 
     @abstractmethod
-    def flush(self, timeout: float) -> bool:
-        """See `Outlet.flush`."""
-
-    @abstractmethod
-    def close(self, timeout: float) -> bool:
-        """See `Outlet.close`."""
-
-    @abstractmethod
     def after_fork(self) -> None:
         """In a forked child: nothing of the parent's is ours."""
 
@@ -118,6 +111,16 @@ class Background(Delivery):
         super().__init__(wire)
         self._buffer = Buffer(limit, limit_bytes, on_overflow, self.losses)
         self._courier = Courier(self._buffer, self.losses, connect)
+
+    def submit_one(self, draft: Draft, warnings: list[str]) -> Receipt:
+        """What every recording call pays: a line, a receipt, a place in the buffer."""
+        if self._closed:
+            return super().submit_one(draft, warnings)
+        frame = self._wire.frame(draft, warnings)
+        receipt = self.receipts(ok=True, id=draft.id, warnings=warnings or None)
+        self._buffer.put(Item(frame, receipt, time()))
+        self._courier.wake()
+        return receipt
 
     def _send(self, items: Sequence[Item]) -> None:
         for one in items:

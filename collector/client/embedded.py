@@ -4,57 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
+from collector.client.items import answer
+from collector.client.sinks import Counting
 from collector.client.wire import Wire
 from collector.event import Draft, Receipt
 
 
-class Embedded:
+class Embedded(Counting):
     """Drafts to a `Collector`: committed at once on its event loop, handed over from any thread.
 
     It redacts by the journal's own key, so nothing is redacted here. A receipt from another thread
-    has no `seq`: the event is with the loop, and not on the disk yet.
+    gets its `seq` when the loop has committed the event.
     """
 
     def __init__(self, collector: Any) -> None:
+        super().__init__()
         self._collector = collector
+        self._loop = _event_loop()
         self._wire = Wire(None)
-        self.dropped = 0
 
     def submit(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
         """See `Outlet.submit`."""
-        here = _in_event_loop()
         receipts = []
         for draft, notes in zip(drafts, warnings, strict=True):
-            sent = self._wire.bounded(draft, notes)
-            if here:
-                receipt = self._collector.record(sent)
-            else:
-                self._collector.record_threadsafe(sent)
-                receipt = Receipt(ok=True, id=sent.id)
-            if notes:
-                receipt.warnings = [*notes, *(receipt.warnings or ())]
-            self.dropped += not receipt.ok
+            receipt = Receipt(ok=True, id=draft.id, warnings=notes or None)
+            self._hand_in(self._wire.bounded(draft, notes), receipt)
             receipts.append(receipt)
         return receipts
 
-    def refuse(self, code: str) -> None:
-        """An event did not become a draft."""
-        self.dropped += 1
+    def _hand_in(self, draft: Draft, receipt: Receipt) -> None:
+        here = _event_loop()
+        if here is not None and (self._loop is None or here is self._loop):
+            self._answered(receipt, self._collector.record(draft))
+            return
+        future: Future[Receipt] = self._collector.record_threadsafe(draft)
+        future.add_done_callback(lambda done: self._answered(receipt, done.result()))
 
-    def flush(self, timeout: float) -> bool:
-        """The collector's own shutdown commits what it has."""
-        return True
-
-    def close(self, timeout: float) -> bool:
-        """The collector is its owner's to close."""
-        return True
+    def _answered(self, receipt: Receipt, reply: Receipt) -> None:
+        answer(receipt, reply)
+        if not reply.ok:
+            self.refuse(reply.code or "failed")
 
 
-def _in_event_loop() -> bool:
+def _event_loop() -> asyncio.AbstractEventLoop | None:
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None

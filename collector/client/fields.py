@@ -71,7 +71,7 @@ class Fields(Deed, total=False):
 CACHE_MAX: Final = 1024
 _action: Final = re.compile(ACTION_PATTERN)
 _actions: Final[set[str]] = set()
-_principals: Final[dict[tuple[str, ...], Principal]] = {}
+_principals: Final[dict[object, Principal]] = {}
 _addresses: Final[dict[str, str | None]] = {}
 _PRINCIPAL_KEYS: Final = ("type", "id", "name", "role", "email")
 
@@ -121,6 +121,10 @@ def identifying(text: str, limit: int, field: str, warnings: list[str]) -> str:
 
 def principal(who: Any, field: str, warnings: list[str]) -> Principal | None:
     """A principal of any of its forms; None where nothing in it says anything."""
+    if type(who) is tuple or type(who) is str:
+        known = _principals.get(who) if _hashable(who) else None
+        if known is not None:
+            return known
     if isinstance(who, Principal):
         parts = tuple(getattr(who, key) for key in _PRINCIPAL_KEYS)
     elif isinstance(who, str):
@@ -135,27 +139,37 @@ def principal(who: Any, field: str, warnings: list[str]) -> Principal | None:
         parts = tuple(who)
     else:
         raise InvalidEvent(f"Expected `type:id`, (type, id) or (type, id, name) - at `$.{field}`")
-    return _principal(parts, field, warnings)
+    made = _principal(parts, field, warnings)
+    if made is not None and _all_text(who) and not warnings:
+        if len(_principals) >= CACHE_MAX:
+            _principals.clear()
+        _principals[who] = made
+    return made
 
 
 def _principal(parts: tuple[Any, ...], field: str, warnings: list[str]) -> Principal | None:
-    texts = tuple((as_text(part) or "") if part is not None else "" for part in parts)
-    known = _principals.get(texts)
-    if known is not None:
-        return known
     kept = {}
-    for key, text in zip(_PRINCIPAL_KEYS, texts, strict=False):
-        fit = identifying if key == "id" else shortened
+    for key, part in zip(_PRINCIPAL_KEYS, parts, strict=False):
+        text = as_text(part) if part is not None else None
         if text:
+            fit = identifying if key == "id" else shortened
             kept[key] = fit(text, 200, f"{field}.{key}", warnings)
-    if not kept:
-        return None
-    made = Principal(**kept)
-    if len(_principals) >= CACHE_MAX:
-        _principals.clear()
-    if sum(map(len, texts)) < 512:
-        _principals[texts] = made
-    return made
+    return Principal(**kept) if kept else None
+
+
+def _all_text(who: Any) -> bool:
+    """What may be remembered: text only, since `("user", 1)` equals `("user", True)`."""
+    if type(who) is str:
+        return len(who) <= 512
+    return type(who) is tuple and all(type(part) is str and len(part) <= 200 for part in who)
+
+
+def _hashable(who: Any) -> bool:
+    try:
+        hash(who)
+    except TypeError:
+        return False
+    return True
 
 
 def address(text: Any) -> str | None:

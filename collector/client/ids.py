@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from os import urandom
+import os
+from random import Random
 from time import time_ns
+from typing import Final
+
+# An instance of its own: `random.seed(0)` in a program must not make its events the same.
+_random: Final = Random(os.urandom(32))
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 
 def new_id() -> str:
-    """A UUIDv7 (RFC 9562): milliseconds since the epoch, then 74 random bits.
-
-    The random bits come from the kernel each time, so that a forked process repeats none.
-    """
-    noise = int.from_bytes(urandom(10))
-    value = (
-        (time_ns() // 1_000_000 & 0xFFFFFFFFFFFF) << 80
-        | 0x7000 << 64
-        | (noise >> 68) << 64
-        | 0x8000 << 48
-        | (noise & 0x3FFFFFFFFFFFFFFF)
+    """A UUIDv7 (RFC 9562): milliseconds since the epoch, then 74 random bits."""
+    now = time_ns() // 1_000_000
+    bits = _random.getrandbits(74)
+    return (
+        f"{now >> 16 & 0xFFFFFFFF:08x}-{now & 0xFFFF:04x}-7{bits >> 62:03x}"
+        f"-{bits >> 48 & 0x3FFF | 0x8000:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
     )
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

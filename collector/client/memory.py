@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from collector.client.ids import new_id
-from collector.client.sinks import Null
+from collector.client.sinks import Counting, Null
 from collector.client.trail import Clock, Trail, utc_now
 from collector.client.wire import Redaction, Wire
 from collector.event import DRAFT_FIELDS, Draft, Principal, Receipt
@@ -99,13 +99,13 @@ class Recorded(Sequence[Draft]):
         return f"<{len(self._matching)} matching events; {recorded}>"
 
 
-class _Kept:
+class _Kept(Counting):
     """The outlet: through the wire and back, so that a test sees what a daemon would get."""
 
     def __init__(self, wire: Wire) -> None:
+        super().__init__()
         self._wire = wire
         self.events: list[Draft] = []
-        self.dropped = 0
 
     def submit(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
         receipts = []
@@ -115,15 +115,6 @@ class _Kept:
             seq = len(self.events)
             receipts.append(Receipt(ok=True, seq=seq, id=event.id, warnings=notes or None))
         return receipts
-
-    def refuse(self, code: str) -> None:
-        self.dropped += 1
-
-    def flush(self, timeout: float) -> bool:
-        return True
-
-    def close(self, timeout: float) -> bool:
-        return True
 
 
 def _matches(event: Draft, action: str | None, expected: dict[str, Any]) -> bool:

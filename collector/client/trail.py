@@ -67,7 +67,7 @@ class Trail:
             return made
         draft, notes = made
         try:
-            receipt = self._outlet.submit((draft,), (notes,))[0]
+            receipt = self._outlet.submit_one(draft, notes)
         except Exception as error:  # the caller never pays for auditing
             return self._refused(error, draft.id)
         if self._strict and not receipt.ok:

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from collector.core.freetext import MARK
-from collector.core.redaction import Redactor
+from collector.core.redaction import NAMING, Redactor
 from collector.event import DEPTH_MAX, METADATA_MAX, RECORD_MAX, Draft, Principal
 
 KEYS: Final = (
@@ -56,11 +56,23 @@ class Redaction:
         if (
             encoded.count(b"{") > 1
             or b"[" in encoded
-            or not self.redactor.is_safe_shape(tuple(fields))
+            or not (self.redactor.is_safe_shape(tuple(fields)) or self._names_no_secret(fields))
             or self.redactor.needs_text_scan(encoded.decode())
         ):
             encoded = _encode(self.redactor.mapping(fields))
         return encoded
+
+    def _names_no_secret(self, fields: dict[str, Any]) -> bool:
+        """Whether `{"path": "ui.theme", "from": …}` speaks of nothing that is a secret's name."""
+        safe = self.redactor.is_safe_shape
+        naming = tuple(key for key in fields if key in NAMING)
+        others = tuple(key for key in fields if key not in NAMING)
+        named = (fields[key] for key in naming)
+        return (
+            safe(naming)
+            and safe(others)
+            and all(type(text) is str and safe((text,)) for text in named)
+        )
 
     def message(self, text: str) -> str:
         """One line for people without secrets."""
@@ -83,11 +95,13 @@ class Wire:
 
         The draft is changed: its metadata and record are of no more use afterwards.
         """
+        given = draft.metadata, draft.record, draft.message
         try:
             frame = self._frame(draft, warnings)
         except UnicodeEncodeError:
             frame = b"\\u0000"
         if b"\\u0000" in frame:
+            draft.metadata, draft.record, draft.message = given
             frame = self._frame(_scrubbed(draft), warnings)
         return frame
 
@@ -96,26 +110,20 @@ class Wire:
         return _decode(self.frame(draft, warnings))
 
     def _frame(self, draft: Draft, warnings: list[str]) -> bytes:
-        sent = draft
-        if draft.metadata or draft.record is not None or draft.message:
-            sent = msgspec.structs.replace(draft)
-            self._clean(draft, sent, warnings)
-        return _encode(sent) + b"\n"
-
-    def _clean(self, draft: Draft, sent: Draft, warnings: list[str]) -> None:
         hide = self._redaction
         if draft.message and hide is not None:
-            sent.message = hide.message(draft.message)[:1000]
+            draft.message = hide.message(draft.message)[:1000]
         if draft.metadata:
             encoded = hide.metadata(draft.metadata) if hide is not None else _encode(draft.metadata)
             if len(encoded) > METADATA_MAX:
                 encoded = _fitted(encoded, warnings)
-            sent.metadata = _raw(encoded)
+            draft.metadata = _raw(encoded)
         if draft.record is not None:
             encoded = hide.record(draft.record) if hide is not None else _encode(draft.record)
             if len(encoded) > RECORD_MAX:
                 warnings.append(f"record: over {RECORD_MAX} bytes, left out")
-            sent.record = _raw(encoded) if len(encoded) <= RECORD_MAX else None
+            draft.record = _raw(encoded) if len(encoded) <= RECORD_MAX else None
+        return _encode(draft) + b"\n"
 
 
 def _raw(encoded: bytes) -> dict[str, Any]:
