@@ -19,7 +19,7 @@ SLICE: Final = 64
 
 
 class Mailbox(Generic[Item]):
-    """`deliver` is called on `loop` with each item; its own errors reach the loop's handler."""
+    """`deliver` is called on `loop` with each item; an error reaches the loop's handler, alone."""
 
     def __init__(
         self,
@@ -63,9 +63,10 @@ class Mailbox(Generic[Item]):
             keys = list(self._pending)[:SLICE]
             items = [self._pending.pop(key) for key in keys]
             self._scheduled = bool(self._pending)
-        try:
-            for item in items:
+        for item in items:
+            try:
                 self._deliver(item)
-        finally:
-            if self._scheduled and not self._loop.is_closed():
-                self._loop.call_soon(self._drain)
+            except Exception as error:
+                self._loop.call_exception_handler({"message": "news failed", "exception": error})
+        if self._scheduled and not self._loop.is_closed():
+            self._loop.call_soon(self._drain)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -76,7 +77,13 @@ def _reason(error: Exception) -> str:
         return f"tls: {error.reason or 'failed'}"
     if isinstance(error, socket.gaierror):
         return "name not found"
-    return (getattr(error, "strerror", None) or type(error).__name__).lower()
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "closed without an answer"
+    if isinstance(error, asyncio.LimitOverrunError):
+        return "not http"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()  # asyncio's own text repeats the address
+    return type(error).__name__
 
 
 async def http(check: Check, timeout: float) -> Outcome:

@@ -1,0 +1,197 @@
+"""The registry: events and rows together, nothing lost on a full disk, rows saved rarely."""
+
+from __future__ import annotations
+
+from collector.core.device import to_row
+from collector.core.discovery import SETTLE
+from collector.core.sighting import Sighting, sighting
+from collector.event import Principal
+from collector.sources.devices import OUTBOX_MAX, REPORT_EVERY, SAVE_SEEN, Registry
+from tests.sources.ledger import Ledger
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def mono(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.now
+
+
+def see(name: str = "Lamp", port: int = 80) -> Sighting:
+    seen = sighting(
+        f"{name}._http._tcp.local.", host=f"{name}.local.", port=port, txt=b"\x04fw=1",
+        addresses=["10.0.0.5"],
+    )  # fmt: skip
+    assert seen is not None
+    return seen
+
+
+def start(rows: list[dict[str, object]] | None = None) -> tuple[Ledger, Clock, Registry]:
+    ledger, clock = Ledger(), Clock()
+    registry = Registry(ledger, wall=clock.wall, mono=clock.mono)
+    registry.load(rows or [])
+    return ledger, clock, registry
+
+
+def known() -> tuple[Ledger, Clock, Registry]:
+    ledger, clock, registry = start()
+    registry.hear(see())
+    clock.now += SETTLE
+    registry.tick()
+    return ledger, clock, registry
+
+
+def test_an_event_carries_its_device_its_record_and_its_row() -> None:
+    ledger, _, _ = known()
+    (draft,) = ledger.drafts
+    assert (draft.action, draft.category) == ("device.discovered", "device")
+    assert (draft.object_type, draft.object_id, draft.object_name) == (
+        "device",
+        "host-lamp",
+        "Lamp",
+    )
+    assert draft.record is not None
+    assert draft.record["firmware"] == "1"
+    assert draft.metadata == {"types": ["_http._tcp"], "addresses": ["10.0.0.5"]}
+    assert ledger.sources == ["mdns"]
+    assert ledger.rows["host-lamp"]["check"] == "tcp://10.0.0.5:80"
+
+
+def test_rows_survive_a_restart_without_an_event() -> None:
+    ledger, _, registry = known()
+    again, clock, restarted = start(list(ledger.rows.values()))
+    assert restarted.rows()[0]["id"] == "host-lamp"
+    restarted.hear(see())
+    clock.now += 60
+    restarted.tick()
+    assert again.drafts == []
+    assert registry.rows()[0]["first_seen"] == restarted.rows()[0]["first_seen"]
+
+
+def test_a_row_that_is_none_is_skipped_and_counted() -> None:
+    _, _, registry = start()
+    assert registry.load([{"id": 7}, {}, {"id": "x", "name": "x"}]) == 2
+    assert list(registry.devices) == ["x"]
+
+
+def test_a_last_sight_alone_is_saved_rarely() -> None:
+    ledger, clock, registry = known()
+    registry.flush()
+    saves = ledger.saves
+    for _ in range(100):
+        clock.now += 5
+        registry.hear(see())
+        registry.tick()
+    assert ledger.saves == saves
+    clock.now += SAVE_SEEN
+    registry.tick()
+    assert ledger.saves == saves + 1
+    assert ledger.rows["host-lamp"]["last_seen"].startswith("2023-11-14T22:21:4")
+
+
+def test_a_goodbye_is_in_the_row_at_the_next_tick() -> None:
+    ledger, clock, registry = known()
+    registry.part(see().key, "goodbye")
+    clock.now += 0.25
+    registry.tick()
+    assert ledger.rows["host-lamp"]["present"] is False
+    assert ledger.actions() == ["device.discovered"]
+
+
+def test_what_a_full_disk_refused_is_handed_in_again_with_its_id_and_in_order() -> None:
+    ledger, clock, registry = known()
+    ledger.refuse = "storage_full"
+    registry.part(see().key, "goodbye")
+    clock.now += 60
+    registry.tick()
+    registry.hear(see())
+    clock.now += 60
+    registry.tick()
+    assert ledger.actions() == ["device.discovered"]
+    ledger.refuse = None
+    registry.tick()
+    assert ledger.actions() == ["device.discovered", "device.lost", "device.discovered"]
+    assert ledger.drafts[1].id == "00000000-0000-7000-8000-000000000001"
+
+
+def test_what_waits_for_the_recorder_bounded() -> None:
+    ledger, clock, registry = start()
+    ledger.refuse = "storage_full"
+    for number in range(OUTBOX_MAX + 50):
+        registry.hear(see(f"d{number}"))
+    clock.now += SETTLE
+    registry.tick()
+    assert registry.status()["waiting"] == OUTBOX_MAX
+    assert registry.status()["lost"] == 50
+    ledger.refuse = None
+    clock.now += REPORT_EVERY
+    registry.tick()
+    lost = [draft for draft in ledger.drafts if draft.action == "events.lost"]
+    assert [(draft.metadata or {})["count"] for draft in lost] == [50]
+
+
+def test_what_is_refused_for_itself_is_not_tried_for_ever() -> None:
+    ledger, clock, registry = start()
+    ledger.refuse = "invalid_event"
+    registry.hear(see())
+    clock.now += SETTLE
+    registry.tick()
+    assert registry.status()["waiting"] == 0
+    assert registry.status()["lost"] == 1
+
+
+def test_a_user_renames_a_device_and_the_event_says_who() -> None:
+    ledger, clock, registry = known()
+    ada = Principal(type="user", id="7", name="Ada")
+    answer = registry.patch("host-lamp", name="Küche", actor=ada)
+    assert answer is not None
+    assert answer[0]["display_name"] == "Küche"
+    draft = ledger.drafts[-1]
+    assert (draft.action, draft.actor) == ("device.updated", ada)
+    assert draft.metadata == {"changed": ["custom_name"], "set": {"custom_name": [None, "Küche"]}}
+    assert ledger.sources[-1] == "http"
+    clock.now += 60
+    registry.hear(see())
+    clock.now += 60
+    registry.tick()
+    assert len(ledger.drafts) == 2, "discovery does not tell it a second time"
+
+
+def test_a_change_that_could_not_be_recorded_did_not_happen() -> None:
+    ledger, _, registry = known()
+    ledger.refuse = "storage_full"
+    answer = registry.patch("host-lamp", name="Küche")
+    assert answer is not None
+    assert answer[1] is not None
+    assert not answer[1].ok
+    assert answer[0]["display_name"] == "Lamp"
+
+
+def test_an_unknown_device_and_an_empty_change() -> None:
+    ledger, _, registry = known()
+    assert registry.patch("nobody", name="x") is None
+    answer = registry.patch("host-lamp", ignored=False)
+    assert answer is not None
+    assert answer[1] is None
+    assert len(ledger.drafts) == 1
+
+
+def test_an_ignored_device_is_followed_without_events() -> None:
+    ledger, clock, registry = known()
+    registry.patch("host-lamp", ignored=True)
+    registry.part(see().key, "goodbye")
+    clock.now += 60
+    registry.tick()
+    assert ledger.actions() == ["device.discovered", "device.updated"]
+    assert ledger.rows["host-lamp"]["present"] is False
+
+
+def test_a_forgotten_device_is_not_loaded() -> None:
+    _, _, registry = known()
+    row = to_row(registry.devices["host-lamp"]) | {"forgotten": True}
+    _, _, again = start([row])
+    assert again.devices == {}
