@@ -6,6 +6,7 @@ from typing import Any
 
 from collector.cli.options import REPLY_TIMEOUT, socket_path
 from collector.cli.send import exit_code
+from collector.cli.wire import unreachable
 from collector.errors import CollectorError, DaemonUnreachable
 
 
@@ -31,9 +32,7 @@ def ask(
         with Connection(path, timeout) as connection:
             reply = connection.request(command)
     except DaemonUnreachable as error:
-        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-            raise DaemonUnreachable(f"{error}; `collector run` starts one") from error
-        raise
+        raise unreachable(str(error), path, error.__cause__) from error
     if reply.get("ok"):
         return reply
     raise Refused(_said(reply), exit_code(reply.get("code")))

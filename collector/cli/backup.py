@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -20,28 +19,21 @@ from collector.errors import PathTaken
     ),
 )
 @click.argument("file", metavar="FILE")
-@click.option("--force", is_flag=True, help="Replace FILE where it exists.")
 @options.database
 @options.config
-def command(file: str, force: bool, db: str | None, config: str | None) -> None:
+def command(file: str, db: str | None, config: str | None) -> None:
     """Write a consistent copy of the journal to FILE, daemon or no daemon.
 
-    FILE appears when it is complete, and is itself a journal: every verb reads it with --db. One
-    that exists is left alone (exit 73) unless --force is given.
+    FILE appears when it is complete, and is itself a journal: every verb reads it with --db. An
+    older backup of that name is replaced; anything else there is left alone (exit 73).
     """
     from collector.cli.edge import say
     from collector.cli.progress import progress
     from collector.journal.backup import backup
 
-    source = Path(options.database_path(db, config))
-    target = Path(file)
-    if os.path.lexists(target) and not (force and target.is_file()):
-        raise PathTaken(f"{file} exists; name another file{'' if force else ', or add --force'}")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with progress("copying") as advance:
-            backup(source, part, lambda done, total: advance(done / max(total, 1), ""))
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    source, target = Path(options.database_path(db, config)), Path(file)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise PathTaken(f"{file} is the journal itself; name another file")
+    with progress("copying") as advance:
+        backup(source, target, lambda done, total: advance(done / max(total, 1), ""))
     say(f"{source} is backed up in {file}")

@@ -50,10 +50,10 @@ def command(
     socket: str | None,
     config: str | None,
 ) -> None:
-    """Have the daemon apply limits now, once, and print what went.
+    """Have the daemon remove old entries now, once, and print what went.
 
-    A limit that is not given is the configured one, 0 is none. The removal is itself recorded, as
-    events.pruned with you as the actor.
+    Without a limit it applies the configured retention; with limits only those that are given, 0
+    being none. The removal is itself recorded, as events.pruned with you as the actor.
     """
     from collector.cli.ask import ask
 

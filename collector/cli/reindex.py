@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from collector.cli import options
-from collector.errors import DaemonUnreachable
+from collector.errors import DaemonUnreachable, JournalError
 
 
 @click.command(
@@ -35,10 +35,11 @@ def command(db: str | None, socket: str | None, config: str | None) -> None:
             if socket is not None:
                 raise
     path = Path(options.database_path(db, config))
-    from collector.journal.followers import reindex
+    if not path.exists():
+        raise JournalError(f"{path}: no journal is there")
+    from collector.journal.reindexing import reindex
 
-    reindex(path)
-    say(f"{path}: built anew")
+    say(f"{path}: built anew from {reindex(path):,} entries")
 
 
 def _asked(socket: str | None, config: str | None) -> str:

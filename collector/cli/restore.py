@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from collector.cli import options
+from collector.errors import PathTaken
 
 
 @click.command(
@@ -22,11 +23,16 @@ from collector.cli import options
 def command(file: str, db: str | None, config: str | None) -> None:
     """Put the journal back from FILE, a backup; refuses (69) while a daemon runs.
 
-    FILE is verified first and stays where it is.
+    FILE is verified first and stays where it is; the journal that was there is moved aside, and told
+    where. Readers with a cursor have to start anew.
     """
     from collector.cli.edge import say
     from collector.journal.backup import restore
 
-    target = Path(options.database_path(db, config))
-    restore(Path(file), target)
+    source, target = Path(file), Path(options.database_path(db, config))
+    if source.exists() and target.exists() and source.samefile(target):
+        raise PathTaken(f"{file} is the journal itself; name a backup")
+    aside = restore(source, target)
     say(f"{target} is restored from {file}")
+    if aside is not None:
+        say(f"the journal that was there is now {aside}")

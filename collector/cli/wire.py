@@ -9,7 +9,7 @@ import json
 import socket
 from typing import Any, Final
 
-from collector.errors import DaemonUnreachable
+from collector.errors import EXIT_NOPERM, DaemonUnreachable
 
 CHUNK: Final = 256 * 1024
 REPLY_MAX: Final = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ class Wire:
             self._socket.connect("\0" + path[1:] if path.startswith("@") else path)
         except (OSError, ValueError) as error:
             self._socket.close()
-            raise DaemonUnreachable(unreachable(path, error)) from error
+            raise unreachable(f"no daemon answers at {path}: {_why(error)}", path, error) from error
 
     def fileno(self) -> int:
         """For `select`."""
@@ -83,12 +83,14 @@ class Wire:
         return found
 
 
-def unreachable(path: str, error: OSError | ValueError) -> str:
-    """What to say where nobody answers, with what to do about it."""
-    said = f"no daemon answers at {path}: {_why(error)}"
+def unreachable(said: str, path: str, error: BaseException | None) -> DaemonUnreachable:
+    """The error for nobody answering at `path`, with what to do about it; `error` is the cause."""
     if isinstance(error, PermissionError):
-        return f"{said}; `ls -l {path}` tells who may"
-    return f"{said}; `collector run` starts one"
+        found = DaemonUnreachable(f"{said}; `ls -l {path}` tells who may")
+        found.exit_code = EXIT_NOPERM
+        return found
+    absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+    return DaemonUnreachable(f"{said}; `collector run` starts one" if absent else said)
 
 
 def _why(error: OSError | ValueError) -> str:
