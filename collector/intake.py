@@ -308,7 +308,7 @@ class Intake:
             if seq > journal.last_seq + 1 or devices:
                 journal.commit()
             else:
-                journal.rollback()
+                self._roll_back()  # nothing but repeats: the dictionaries keep no trace either
         except BaseException:
             self._roll_back()
             raise

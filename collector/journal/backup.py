@@ -149,7 +149,8 @@ def _pruned(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """Ranges of seqs in which entries may be missing, merged where they touch."""
     rows = connection.execute(
         "SELECT seq, action, metadata FROM log JOIN kinds USING (kind)"
-        " WHERE action IN ('events.pruned', 'events.cleared') AND source IN ('collector', 'unix', 'http')"
+        " WHERE action IN ('events.pruned', 'events.cleared')"
+        " AND source IN ('collector', 'unix', 'http')"
     )
     ranges: list[tuple[int, int]] = []
     for seq, action, metadata in rows:

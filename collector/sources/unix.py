@@ -67,6 +67,7 @@ class UnixSource:
         self._listener, self._intake, self._control = listener, intake, control
         self._lost = lost
         self._connections: set[Connection] = set()
+        self._alone = asyncio.Event()
         self._by_uid: Counter[int] = Counter()
         self._buckets: dict[int, TokenBucket] = {}
         self._starting: set[asyncio.Task[Any]] = set()
@@ -91,9 +92,11 @@ class UnixSource:
         self._intake.draining = True
         for connection in list(self._connections):
             connection.finish()
-        deadline = self._loop.time() + FAREWELL
-        while self._connections and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self._connections:
+            self._alone.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    await self._alone.wait()
         for connection in list(self._connections):
             connection.abort()
         os.close(self._spare)
@@ -107,6 +110,8 @@ class UnixSource:
     def left(self, connection: Connection) -> None:
         """See `connection.Owner`."""
         self._connections.discard(connection)
+        if not self._connections:
+            self._alone.set()
         uid = connection.caller.producer.uid or 0
         self._by_uid[uid] -= 1
         if self._by_uid[uid] <= 0:
@@ -137,7 +142,12 @@ class UnixSource:
         self.accepted += 1
         caller = Caller(producer, default_actor("unix", producer), admin, "unix")
         connection = Connection(
-            self._intake, self, caller, self.limits, self._carry_out, self._bucket(producer.uid or 0)
+            self._intake,
+            self,
+            caller,
+            self.limits,
+            self._carry_out,
+            self._bucket(producer.uid or 0),
         )
         self._connections.add(connection)
         self._by_uid[producer.uid or 0] += 1

@@ -22,7 +22,7 @@ async def watch(queue: Any, options: Mapping[str, Any]) -> None:
     file = Path(options.get("file", "/proc/loadavg"))
     high = False
     while True:
-        load = float(file.read_text("ascii").split()[0])
+        load = _load(file)
         if (load > limit) != high:
             high = load > limit
             await queue.record(
@@ -35,3 +35,7 @@ async def watch(queue: Any, options: Mapping[str, Any]) -> None:
                 }
             )
         await asyncio.sleep(every)
+
+
+def _load(file: Path) -> float:
+    return float(file.read_text("ascii").split()[0])
