@@ -221,3 +221,11 @@ def anchors(page: Path) -> Iterator[str]:
     for heading in re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE):
         words = re.sub(r"[^\w\- ]", "", heading.lower())
         yield words.replace(" ", "-")
+
+
+def test_the_gate_runs_the_readmes_line_literally() -> None:
+    readme, gate = (ROOT / "README.md").read_text(), (ROOT / ".ci/run").read_text()
+    (line,) = re.findall(r"^(python3 -m venv .*pytest)$", readme, flags=re.MULTILINE)
+    install, _, tests = line.rpartition(" && ")
+    assert f"    {install}\n" in gate
+    assert re.search(rf" {re.escape(tests)} ", gate)

@@ -48,10 +48,12 @@ mount -t overlay -o "lowerdir=/etc,upperdir=$stage/upper,workdir=$stage/work" ov
 mount -t tmpfs -o mode=0755 tmpfs /etc/systemd/system
 echo /opt/python/lib >/etc/ld.so.conf.d/collector-tests.conf
 
-# The installation, as the README says it.
-cp "$repository"/systemd/collector.service "$repository"/systemd/collector.socket /etc/systemd/system/
-cp "$repository"/systemd/collector.sysusers /etc/collector.sysusers
-systemd-sysusers /etc/collector.sysusers
+# The installation: the README's own lines, but for the environment (above) and what needs systemd.
+sed -n '/^## As a service/,/^## [^A]/p' "$repository/README.md" | grep -E '^(cp|install|mkdir) ' \
+    >"$stage/install"
+(cd "$repository" && bash -eux "$stage/install")
+test -f /etc/systemd/system/collector.service
+id collector
 
 # Standard error to a file: there is no journald here.
 mkdir -p /etc/systemd/system/collector.service.d

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.requirements import need, need_root, need_tool
-from tests.systemd.machine import COLLECTOR, Machine, booted
+from tests.systemd.machine import COLLECTOR, REPOSITORY, Machine, booted
 
 SOCKET = "/run/collector/collector.sock"
+READMES_LINE = (
+    "systemctl daemon-reload && systemctl enable --now collector.socket collector.service"
+)
 OFFLINE = "[sources.mdns]\nenabled = false\n[web]\nenabled = false\n"
 """A configuration for tests that are about neither the network nor the page."""
 
@@ -21,6 +24,7 @@ def machine() -> Iterator[Machine]:
     need_tool("systemctl", "systemd")
     need(_has_cgroup2(), "needs a kernel with cgroup2")
     with booted() as started:
+        started.run("mv", "/etc/collector/config.toml", "/etc/collector/config.toml.installed")
         started.write("/etc/collector/config.toml", OFFLINE)
         yield started
 
@@ -47,6 +51,21 @@ def test_the_service_becomes_ready_and_says_so(machine: Machine) -> None:
     assert machine.show("collector", "NRestarts") == "0"
     started = machine.entries("collector.started")
     assert [entry["metadata"]["previous"] for entry in started] == ["first"]
+
+
+def test_the_line_of_the_readme_enables_and_starts_both(machine: Machine) -> None:
+    machine.run("sh", "-ec", READMES_LINE)
+    for unit in ("collector.socket", "collector.service"):
+        assert machine.show(unit, "ActiveState") == "active"
+        assert machine.show(unit, "UnitFileState") == "enabled"
+    machine.collector("emit", "lamp.switched")
+    readme = (REPOSITORY / "README.md").read_text()
+    assert f"\n{READMES_LINE}\n" in readme
+
+
+def test_the_configuration_that_the_readme_installs_is_valid(machine: Machine) -> None:
+    machine.run("cp", "/etc/collector/config.toml.installed", "/etc/collector/config.toml")
+    machine.collector("check")
 
 
 def test_files_are_for_the_service_and_its_group_alone(machine: Machine) -> None:
