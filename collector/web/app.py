@@ -27,6 +27,7 @@ from collector.web import (
 )
 from collector.web.filters import provide_filter
 from collector.web.problems import handle
+from collector.web.questions import check_query
 from collector.web.services import Services, provide_who
 
 VERSION: Final = "1"
@@ -46,6 +47,7 @@ def application(services: Services) -> Litestar:
             "who": Provide(provide_who, sync_to_thread=False),
             "wanted": Provide(provide_filter),
         },
+        before_request=check_query,
         exception_handlers={Exception: handle},
         openapi_config=OpenAPIConfig(
             title="collector",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, TypeAlias
 
-from litestar import get, patch
+from litestar import Request, get, patch
 from litestar.params import Parameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -15,6 +15,7 @@ from collector.core.uptime import WINDOWS, Transition, uptime
 from collector.errors import InvalidEvent
 from collector.event import Entry, Moment
 from collector.web.access import may_administer, may_read_all
+from collector.web.bodies import read
 from collector.web.problems import Refused
 from collector.web.services import Given, Services, Who
 
@@ -69,9 +70,10 @@ async def get_device(services: Given, device_id: DeviceId) -> DeviceDetail:
     operation_id="patchDevice",
 )
 async def patch_device(
-    services: Given, who: Who, device_id: DeviceId, data: DeviceChange
+    request: Request[Any, Any, Any], services: Given, who: Who, device_id: DeviceId
 ) -> dict[str, Any]:
     """Rename a device, leave it alone, or put it in maintenance until a time."""
+    data = await read(request, DeviceChange)
     _row(services, device_id)
     until = data.maintenance_until
     wanted = DevicePatch(

@@ -17,8 +17,8 @@ from collector.web.activity import AUDIT
 from collector.web.feed import LAST_EVENT_ID
 from collector.web.filters import FILTERS
 from collector.web.problems import MEDIA_TYPE, STATUS_OF_CODE
-from collector.web.schemas import WRITTEN
-from collector.web.settings import BYTES_MAX
+from collector.web.questions import STATE_KEY, questions
+from collector.web.schemas import BODIES, BOUNDS, WRITTEN
 
 Json = dict[str, Any]
 PREFIX: Final = "/api/v1"
@@ -54,6 +54,7 @@ def document(app: Litestar) -> Json:
     audits = _audits(app)
     for path, method, operation in _operations(found):
         _parameters(operation)
+        _body(operation)
         _responses(path, operation)
         if operation["operationId"] not in _OPEN:
             operation["security"] = [{}, {"key": []}, {"session": []}]
@@ -65,7 +66,9 @@ def document(app: Litestar) -> Json:
 
 def provide_document(app: Litestar) -> None:
     """Make the document once, for `GET /openapi.json`; called when the application is complete."""
-    app.state["document"] = msgspec.json.encode(document(app))
+    made = document(app)
+    app.state["document"] = msgspec.json.encode(made)
+    app.state[STATE_KEY] = questions(made)
 
 
 @get("/openapi.json", tags=["health"], operation_id="openapi")
@@ -94,11 +97,13 @@ def _audits(app: Litestar) -> dict[str, Json]:
 
 
 def _parameters(operation: Json) -> None:
+    filtered = any(each["name"] == "q" for each in operation.get("parameters", ()))
     for parameter in operation.get("parameters", ()):
         name, schema = parameter["name"], _without_null(parameter["schema"])
+        schema = {**schema, **BOUNDS.get(name, {})}
         for noise in ("allowEmptyValue", "allowReserved", "deprecated"):
             parameter.pop(noise, None)
-        if parameter["in"] == "query" and name in FILTERS:
+        if filtered and parameter["in"] == "query" and name in FILTERS:
             schema, parameter["description"] = FILTERS[name]
             if schema.get("type") == "array":
                 parameter["style"], parameter["explode"] = "form", True
@@ -117,6 +122,16 @@ def _without_null(schema: Json) -> Json:
         if isinstance(schema.get(bound), float):
             schema[bound] = int(schema[bound])
     return schema
+
+
+def _body(operation: Json) -> None:
+    name = BODIES.get(operation["operationId"])
+    if name is not None:
+        schema = {"$ref": f"#/components/schemas/{name}"}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
 
 
 def _responses(path: str, operation: Json) -> None:
@@ -179,10 +194,8 @@ def _bodies(found: Json) -> None:
     ready: Json = {"type": "object", "properties": {"status": text}, "required": ["status"]}
     _content(paths["/readyz"]["get"], {"application/json": ready})
     _content(paths["/openapi.json"]["get"], {"application/json": {"type": "object"}})
-    sizes = found["components"]["schemas"]["RetentionChange"]["properties"]
-    sizes["max_bytes"] = {
-        "anyOf": [{"const": 0}, {"type": "integer", "minimum": 1 << 20, "maximum": BYTES_MAX}]
-    }
+    for path, method in ((f"{PREFIX}/session", "delete"), (f"{PREFIX}/keys/{{label}}", "delete")):
+        paths[path][method]["responses"]["204"].pop("content", None)
 
 
 def _content(operation: Json, content: dict[str, Json]) -> None:

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from collector.core.masking import masked
 from collector.core.query import Filter
-from collector.errors import QueryError
 from collector.event import Entry
 from collector.web.access import may_read
 from collector.web.identity import Identity
@@ -63,8 +62,6 @@ async def list_events(
     total: bool = False,
 ) -> EventPage:
     """A page of entries, newest first; with `after_seq` the oldest first that follow it."""
-    if before_seq is not None and after_seq is not None:
-        raise QueryError("before_seq and after_seq exclude each other", "after_seq")
     page = await services.reader.page(wanted, before_seq, after_seq, limit)
     answer = EventPage(
         entries=[shown(entry, who) for entry in page.entries],

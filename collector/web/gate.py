@@ -28,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
+_NO_METHOD: Final = "NONE"
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -97,6 +98,8 @@ class Gate:
             return
         scope[SCOPE_KEY] = identity
         scope["collector.address"] = address
+        if scope["method"] == "OPTIONS":
+            scope, outward = {**scope, "method": _NO_METHOD}, _as_options(outward)
         await self._app(scope, receive, outward)
 
     def deny(self, found: Problem, scope: Scope, address: str | None, who: Identity | None) -> None:
@@ -225,6 +228,23 @@ def _with_security_headers(send: Send) -> Send:
     async def outward(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
+        await send(message)
+
+    return outward
+
+
+def _as_options(send: Send) -> Send:
+    """The answer to a method that no path knows names the methods that it does know."""
+    allowed = False
+
+    async def outward(message: dict[str, Any]) -> None:
+        nonlocal allowed
+        if message["type"] == "http.response.start" and message["status"] == 405:
+            allowed = True
+            headers = [(name, value) for name, value in message["headers"] if name == b"allow"]
+            message = {**message, "status": 204, "headers": headers}
+        elif allowed:
+            message = {"type": "http.response.body", "body": b""}
         await send(message)
 
     return outward

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from collector.core.control import Key, Role
 from collector.event import Principal
 from collector.web.access import may_administer
+from collector.web.bodies import read
 from collector.web.identity import Identity, of_key
 from collector.web.problems import Refused, of_error
 from collector.web.services import Given, Who
@@ -64,8 +65,9 @@ async def list_keys(services: Given) -> KeyList:
 
 
 @post("/keys", guards=[may_administer], tags=["keys"], operation_id="addKey")
-async def add_key(services: Given, who: Who, data: NewKey) -> MadeKey:
+async def add_key(request: Request[Any, Any, Any], services: Given, who: Who) -> MadeKey:
     """Make a key; its secret is in this answer and nowhere else."""
+    data = await read(request, NewKey)
     known = services.control.keys()
     if any(key.label == data.label for key in known):
         raise Refused("conflict", f"there is a key {data.label!r} already; revoke it first")
@@ -93,9 +95,9 @@ async def get_session(who: Who) -> Session:
 
 
 @post("/session", tags=["session"], operation_id="login", status_code=200)
-async def login(request: Request[Any, Any, Any], services: Given, data: Login) -> Response[Session]:
+async def login(request: Request[Any, Any, Any], services: Given) -> Response[Session]:
     """Exchange a key for a cookie, so that the page need not keep the key."""
-    key = services.control.find_key(data.key)
+    key = services.control.find_key((await read(request, Login)).key)
     if key is None:
         refused = Refused("unauthorized", "this key is not known")
         scope: Any = request.scope

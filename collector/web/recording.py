@@ -21,6 +21,7 @@ from collector.errors import InvalidEvent, InvalidJSON, Rejected
 from collector.event import Draft, Receipt
 from collector.intake import Intake, Sender
 from collector.web.access import may_record
+from collector.web.bodies import media_type
 from collector.web.identity import Identity
 from collector.web.problems import Refused
 from collector.web.services import Given, Who
@@ -85,7 +86,7 @@ async def record_events(
     intake = services.intake
     if intake.congested:
         raise Rejected("busy", "more is arriving than the disk takes; try again")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request)
     body = await request.body()
     sender = Sender("http", who.producer, who.actor)
     if kind in NDJSON:

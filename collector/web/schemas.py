@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from collector.event import ACTION_PATTERN, DEPTH_MAX, OUTCOMES, SEVERITIES
+from collector.config import DAYS_MAX, ENTRIES_MAX
+from collector.config.schema import MAX_BYTES_LEAST
+from collector.event import ACTION_PATTERN, CATEGORIES, DEPTH_MAX, OUTCOMES, SEVERITIES
+from collector.web.identity import ROLES
+from collector.web.keys import LABEL
 from collector.web.problems import STATUS_OF_CODE
+from collector.web.settings import BYTES_MAX
 
 Json = dict[str, Any]
 
@@ -101,7 +106,14 @@ def _draft() -> dict[str, Json]:
         "mode": text(20),
         "tenant_id": text(64),
         "org_id": text(64),
-        "ip": {"anyOf": [{"type": "null"}, {"type": "string", "format": "ipv4"}]},
+        "ip": {
+            "anyOf": [
+                {"type": "null"},
+                {"type": "string", "const": ""},
+                {"type": "string", "format": "ipv4"},
+                {"type": "string", "format": "ipv6"},
+            ]
+        },
         "correlation_id": text(100),
         "causation_id": text(100),
         "message": text(1000),
@@ -118,5 +130,72 @@ def _draft() -> dict[str, Json]:
     return {"Draft": draft, "PrincipalInput": principal}
 
 
-WRITTEN: Final[dict[str, Json]] = {"Problem": _problem(), "Recorded": _recorded(), **_draft()}
+def _bodies() -> dict[str, Json]:
+    """The bodies whose bounds Litestar does not infer through optional fields."""
+    days: Json = {"type": "integer", "minimum": 0, "maximum": DAYS_MAX}
+    own: Json = {"type": "object", "properties": {"max_days": days}, "required": ["max_days"]}
+    some: Json = {"type": "integer", "minimum": MAX_BYTES_LEAST, "maximum": BYTES_MAX}
+    retention: Json = {
+        "enabled": {"type": "boolean"},
+        "max_days": days,
+        "max_entries": {"type": "integer", "minimum": 0, "maximum": ENTRIES_MAX},
+        "max_bytes": {"anyOf": [{"type": "integer", "const": 0}, some]},
+        "categories": {
+            "type": "object",
+            "properties": {name: {**own, "additionalProperties": False} for name in CATEGORIES},
+            "description": "By category; those that the configuration adds are known too.",
+        },
+    }
+    device: Json = {
+        "name": {"type": ["string", "null"], "maxLength": 200},
+        "ignored": {"type": "boolean"},
+        "maintenance_until": {"type": ["string", "null"], "format": "date-time"},
+    }
+    key: Json = {
+        "label": {"type": "string", "pattern": LABEL},
+        "role": {"type": "string", "enum": [*ROLES]},
+        "tenant_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 64},
+    }
+    login: Json = {"key": {"type": "string", "minLength": 1, "maxLength": 200}}
+    return {
+        "RetentionChange": _closed(retention),
+        "DeviceChange": _closed(device),
+        "NewKey": _closed(key, "label", "role"),
+        "Login": _closed(login, "key"),
+    }
+
+
+def _closed(properties: Json, *required: str) -> Json:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*required],
+        "additionalProperties": False,
+    }
+
+
+BODIES: Final[dict[str, str]] = {
+    "putRetention": "RetentionChange",
+    "patchDevice": "DeviceChange",
+    "addKey": "NewKey",
+    "login": "Login",
+}
+"""The body of each operation that has one, but for `recordEvents`."""
+
+BOUNDS: Final[dict[str, Json]] = {
+    "before_seq": {"minimum": 0, "maximum": 2**53},
+    "after_seq": {"minimum": 0, "maximum": 2**53},
+    "max_days": {"minimum": 0, "maximum": DAYS_MAX},
+    "max_entries": {"minimum": 0, "maximum": ENTRIES_MAX},
+    "max_bytes": {"minimum": 0, "maximum": BYTES_MAX},
+    "object_id": {"minLength": 1, "maxLength": 200},
+}
+"""Bounds of query parameters that are lost where a parameter may be absent."""
+
+WRITTEN: Final[dict[str, Json]] = {
+    "Problem": _problem(),
+    "Recorded": _recorded(),
+    **_draft(),
+    **_bodies(),
+}
 """By the names under which the OpenAPI document has them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from litestar import delete, get, put
+from litestar import Request, delete, get, put
 from litestar.params import Parameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -14,6 +14,7 @@ from collector.core.control import PruneRequest, PruneResult, RetentionState
 from collector.core.retention import Limits
 from collector.event import CATEGORIES
 from collector.web.access import may_administer, may_read_all
+from collector.web.bodies import read
 from collector.web.problems import Refused
 from collector.web.services import Given, Services, Who
 
@@ -79,9 +80,10 @@ async def get_retention(services: Given) -> Retention:
     tags=["settings"],
     operation_id="putRetention",
 )
-async def put_retention(services: Given, who: Who, data: RetentionChange) -> Retention:
+async def put_retention(request: Request[Any, Any, Any], services: Given, who: Who) -> Retention:
     """Override the file's retention until `DELETE`; kept over restarts."""
-    return _shown(services.control.set_retention(_limits(services, data), who.caller))
+    wanted = _limits(services, await read(request, RetentionChange))
+    return _shown(services.control.set_retention(wanted, who.caller))
 
 
 @delete(
