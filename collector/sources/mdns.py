@@ -288,8 +288,8 @@ class MdnsSource:
     async def _revive(self) -> None:
         if not self._broken and not any(browser.done for browser in self._browsers):
             return
-        self.restarts += 1
         await self._on_its_loop(self._browse)
+        self.restarts += 1
 
     # News, on the event loop
 
