@@ -9,6 +9,7 @@ import msgspec
 
 from collector.core.control import Caller, Control, PruneRequest
 from collector.errors import InvalidEvent, Rejected
+from collector.sources import key_commands
 
 Handler = Callable[[Control, dict[str, Any], Caller], Awaitable[dict[str, Any]]]
 
@@ -59,4 +60,5 @@ OPERATIONS: Final[dict[str, Handler]] = {
     "reindex": _reindex,
     "reload": _reload,
     "status": _status,
+    **key_commands.OPERATIONS,
 }
