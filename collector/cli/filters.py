@@ -25,14 +25,24 @@ OPTIONS: Final = (
     click.option(
         "-a", "--action", multiple=True, metavar="ACTION", help="Only this action, or device.*"
     ),
-    click.option("--outcome", multiple=True, type=click.Choice(CHOICES["outcome"])),
-    click.option("--severity", multiple=True, type=click.Choice(CHOICES["severity"])),
+    click.option(
+        "--outcome",
+        multiple=True,
+        type=click.Choice(CHOICES["outcome"]),
+        help="Only what ended so.",
+    ),
+    click.option(
+        "--severity",
+        multiple=True,
+        type=click.Choice(CHOICES["severity"]),
+        help="Only this weight.",
+    ),
     click.option("--actor", multiple=True, metavar="WHO", help="TYPE:ID, an id or a name."),
     click.option(
         "--object", multiple=True, metavar="TYPE[:ID]", help="What it was done to; all of a type."
     ),
     click.option("--target", multiple=True, metavar="WHO", help="TYPE:ID, an id or a name."),
-    click.option("--source", multiple=True, type=click.Choice(SOURCES)),
+    click.option("--source", multiple=True, type=click.Choice(SOURCES), help="Only what came so."),
     click.option("--channel", multiple=True, metavar="NAME", help="Only this module or feed."),
     click.option("--mode", multiple=True, metavar="NAME", help="Only what was triggered so."),
     click.option("--correlation", multiple=True, metavar="ID", help="One transaction's events."),

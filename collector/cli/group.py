@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import os
 from typing import Final
 
@@ -19,15 +18,13 @@ SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("Configure", ("check", "reload", "keys", "completion")),
     ("Keep", ("prune", "backup", "restore", "verify", "reindex")),
 )
-NEEDS: Final = {"keys": "collector.journal.keys"}
-"""Verbs that exist only where the module they stand on does."""
 
 
 class Verbs(click.Group):
     """Knows every verb's name, and imports the module of one only when it is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [verb for _, verbs in SECTIONS for verb in verbs if _exists(verb)]
+        return [verb for _, verbs in SECTIONS for verb in verbs]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
@@ -56,10 +53,6 @@ class Verbs(click.Group):
             ]
             with formatter.section(title):
                 formatter.write_dl(rows)
-
-
-def _exists(verb: str) -> bool:
-    return verb not in NEEDS or importlib.util.find_spec(NEEDS[verb]) is not None
 
 
 EPILOG: Final = """\b

@@ -38,7 +38,14 @@ if TYPE_CHECKING:
     """,
 )
 @click.option(
-    "-n", "--lines", "count", default="50", show_default=True, metavar="N|all", callback=how_many
+    "-n",
+    "--lines",
+    "count",
+    default="50",
+    show_default=True,
+    metavar="N|all",
+    callback=how_many,
+    help="How many entries.",
 )
 @click.option("-r", "--reverse", is_flag=True, help="The same entries in the other order.")
 @click.option(

@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on as entries are recorded.")
 @click.option(
-    "-n", "--lines", "count", default="10", show_default=True, metavar="N|all", callback=how_many
+    "-n",
+    "--lines",
+    "count",
+    default="10",
+    show_default=True,
+    metavar="N|all",
+    callback=how_many,
+    help="How many entries.",
 )
 @click.option(
     "--after", type=click.IntRange(0), metavar="SEQ", help="Start with the first beyond SEQ."

@@ -294,6 +294,44 @@ def test_check_shows_what_is_in_force(
     assert (quiet.code, quiet.out) == (0, "")
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_keys_are_made_listed_and_revoked(stopped: Daemon, running: bool) -> None:
+    if running:
+        stopped.start()
+    made = stopped.call("keys", "add", "shop", "--role", "producer", "--tenant", "t-1")
+    assert made.code == 0
+    secret = made.out.strip()
+    assert secret
+    assert secret not in made.err
+    again = stopped.call("keys", "add", "shop", "--role", "viewer")
+    assert again.code in (1, 65)
+    assert again.out == ""
+    (key,) = stopped.call("keys", "list", "-o", "json").json()
+    assert (key["label"], key["role"], key["tenant_id"]) == ("shop", "producer", "t-1")
+    listed = stopped.call("keys", "list")
+    assert listed.lines[0].split()[:3] == ["shop", "producer", "t-1"]
+    assert secret not in listed.out
+    assert stopped.call("keys", "revoke", "shop").code == 0
+    assert stopped.call("keys", "revoke", "shop").code == 1
+    assert stopped.call("keys", "list").out == ""
+    recorded = stopped.call("query", "-a", "key.*", "-o", "json").json()
+    assert [entry["action"] for entry in recorded] == ["key.revoked", "key.created"]
+    assert {entry["actor"]["id"] for entry in recorded} == {str(os.getuid())}
+    assert stopped.call("keys", "add", "no/label", "--role", "viewer").code == 65
+    assert stopped.call("keys", "add", "x").code == 2
+    # Nothing that was done here looks like a daemon that was cut off.
+    stopped.stop()
+    stopped.start()
+    (started, *_) = stopped.call("query", "-a", "collector.started", "-o", "json").json()
+    assert started["metadata"]["previous"] in ("clean", "first")
+
+
+def test_keys_need_a_journal_to_list_or_revoke(stopped: Daemon) -> None:
+    assert stopped.call("keys", "list").code == 74
+    assert stopped.call("keys", "revoke", "x").code == 74
+    assert not stopped.database.exists()
+
+
 AS_NOBODY = """
 import os, sys
 # All that is imported later, while this process may still read it.
