@@ -36,6 +36,11 @@ async def may_take_away(connection: Connection, handler: BaseRouteHandler) -> No
     _check(connection, who, ("admin", "viewer"))
 
 
+async def has_said_who(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Anyone but an anonymous caller."""
+    _known(connection, identity_of(connection))
+
+
 async def may_record(connection: Connection, handler: BaseRouteHandler) -> None:
     """POST of events."""
     _check(connection, identity_of(connection), ("admin", "producer"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from collector.config import Resource
 from collector.journal.changesets import Changeset, Changesets, changeset, changesets, slug_of
@@ -34,9 +34,9 @@ def handlers(resource: Resource) -> list[Any]:
     async def list_activity(
         services: Given,
         who: Who,
-        object_id: Annotated[str | None, Parameter(min_length=1, max_length=200)] = None,
+        object_id: Annotated[str | None, QueryParameter(min_length=1, max_length=200)] = None,
         before_seq: Cursor = None,
-        limit: Annotated[int, Parameter(ge=1, le=LIMIT_MAX)] = 50,
+        limit: Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX)] = 50,
     ) -> Changesets:
         """What changed, newest first, each with its fields before and after."""
         return await changesets(
@@ -56,7 +56,7 @@ def handlers(resource: Resource) -> list[Any]:
         opt={AUDIT: audit},
     )
     async def get_activity(
-        services: Given, who: Who, key: Annotated[str, Parameter(pattern=KEY)]
+        services: Given, who: Who, key: Annotated[str, PathParameter(pattern=KEY)]
     ) -> Changeset:
         """One changeset by the id or the seq of the entry that made it."""
         entry = await services.reader.entry(int(key) if key.isdigit() else key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, TypeAlias
 
 from litestar import Request, get, patch
-from litestar.params import Parameter
+from litestar.params import PathParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from collector.core.control import DevicePatch
@@ -22,7 +22,7 @@ from collector.web.services import Given, Services, Who
 ACTIVITY: Final = 20
 """Entries of a device that its detail shows; the rest is a page of `/events?object_id=`."""
 
-DeviceId: TypeAlias = Annotated[str, Parameter(min_length=1, max_length=200)]
+DeviceId: TypeAlias = Annotated[str, PathParameter(min_length=1, max_length=200)]
 
 
 class DeviceChange(Struct, forbid_unknown_fields=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, TypeAlias
 
 from litestar import get
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromQuery, PathParameter, QueryParameter, SkipValidation
 from msgspec import Struct
 
 from collector.core.masking import masked
@@ -20,8 +21,8 @@ LIMIT_MAX: Final = 200
 KEY: Final = r"^([1-9][0-9]{0,15}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
 """A seq or an id in a path."""
 
-Wanted: TypeAlias = Annotated[Filter, Dependency(skip_validation=True)]
-Cursor: TypeAlias = Annotated[int | None, Parameter(ge=0, le=2**53)]
+Wanted: TypeAlias = NamedDependency[SkipValidation[Filter]]
+Cursor: TypeAlias = Annotated[int | None, QueryParameter(ge=0, le=2**53)]
 
 
 class EventPage(Struct, kw_only=True):
@@ -58,8 +59,8 @@ async def list_events(
     wanted: Wanted,
     before_seq: Cursor = None,
     after_seq: Cursor = None,
-    limit: Annotated[int, Parameter(ge=1, le=LIMIT_MAX)] = 50,
-    total: bool = False,
+    limit: Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX)] = 50,
+    total: FromQuery[bool] = False,
 ) -> EventPage:
     """A page of entries, newest first; with `after_seq` the oldest first that follow it."""
     page = await services.reader.page(wanted, before_seq, after_seq, limit)
@@ -77,7 +78,7 @@ async def list_events(
 
 @get("/events/{key:str}", guards=[may_read], tags=["events"], operation_id="getEvent")
 async def get_event(
-    services: Given, who: Who, key: Annotated[str, Parameter(pattern=KEY)]
+    services: Given, who: Who, key: Annotated[str, PathParameter(pattern=KEY)]
 ) -> Entry:
     """One entry by its seq or its id."""
     entry = await services.reader.entry(int(key) if key.isdigit() else key)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 from litestar import get
+from litestar.params import FromQuery
 from litestar.response import Stream
 
 from collector.core.csv_form import CSV_COLUMNS, csv_cells
@@ -29,7 +30,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 @get("/events/export", guards=[may_take_away], tags=["events"], operation_id="exportEvents")
-async def export(services: Given, who: Who, wanted: Wanted, format: Format = "ndjson") -> Stream:
+async def export(
+    services: Given, who: Who, wanted: Wanted, format: FromQuery[Format] = "ndjson"
+) -> Stream:
     """Everything that matches, oldest first; recorded as `events.exported` with who and how many."""
     return Stream(
         _written(services, who, wanted, format),

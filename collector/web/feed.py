@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from collector.core.matching import Predicate, matcher
@@ -40,9 +40,9 @@ async def stream(
     who: Who,
     wanted: Wanted,
     last_event_id: Annotated[
-        str | None, Parameter(header="Last-Event-ID", pattern=LAST_EVENT_ID, max_length=15)
+        str | None, HeaderParameter(name="Last-Event-ID", pattern=LAST_EVENT_ID, max_length=15)
     ] = None,
-    after_seq: Annotated[int | None, Parameter(ge=0, le=2**53)] = None,
+    after_seq: Annotated[int | None, QueryParameter(ge=0, le=2**53)] = None,
 ) -> Stream:
     """Entries as they are recorded: events `activity_logged`, whose id is the seq.
 

@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any, Final, TypeAlias
 
 from litestar import Request
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Meta
 
 from collector.core import moments
@@ -31,7 +31,7 @@ _PLUS_LOST: Final = re.compile(r"([Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:\d\d)
 """`+` in an address that was not escaped arrives as a space; no time has one there."""
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=420)]
-Texts: TypeAlias = Annotated[list[Text] | None, Parameter(max_items=VALUES_MAX)]
+Texts: TypeAlias = Annotated[list[Text] | None, QueryParameter(max_items=VALUES_MAX)]
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 420}
 _ACTION: Final[dict[str, Any]] = {**_TEXT, "examples": ["settings.updated", "device.*"]}
@@ -93,9 +93,9 @@ async def provide_filter(
     org_id: Texts = None,
     source: Texts = None,
     correlation_id: Texts = None,
-    since: Annotated[str | None, Parameter(max_length=60)] = None,
-    until: Annotated[str | None, Parameter(max_length=60)] = None,
-    q: Annotated[str | None, Parameter(max_length=500)] = None,
+    since: Annotated[str | None, QueryParameter(max_length=60)] = None,
+    until: Annotated[str | None, QueryParameter(max_length=60)] = None,
+    q: Annotated[str | None, QueryParameter(max_length=500)] = None,
 ) -> Filter:
     """The dependency `wanted`. A key of one tenant filters by that tenant whatever it asks."""
     now = int(services.wall() * 1e6)

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final, TypeAlias
 
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import Cookie
-from litestar.params import Parameter
+from litestar.params import PathParameter
 from msgspec import Meta, Struct
 
 from collector.core.control import Key, Role
 from collector.event import Principal
-from collector.web.access import may_administer
+from collector.web.access import has_said_who, may_administer
 from collector.web.bodies import read
 from collector.web.identity import Identity, of_key
 from collector.web.problems import Refused, of_error
@@ -79,7 +79,7 @@ async def add_key(request: Request[Any, Any, Any], services: Given, who: Who) ->
 
 @delete("/keys/{label:str}", guards=[may_administer], tags=["keys"], operation_id="revokeKey")
 async def revoke_key(
-    services: Given, who: Who, label: Annotated[str, Parameter(pattern=LABEL)]
+    services: Given, who: Who, label: Annotated[str, PathParameter(pattern=LABEL)]
 ) -> None:
     """Revoke a key; its sessions end at once."""
     try:
@@ -120,7 +120,7 @@ async def login(request: Request[Any, Any, Any], services: Given) -> Response[Se
     return Response(_session(of_key(key)), cookies=[cookie])
 
 
-@delete("/session", tags=["session"], operation_id="logout")
+@delete("/session", guards=[has_said_who], tags=["session"], operation_id="logout")
 async def logout() -> Response[None]:
     """Forget the cookie."""
     gone = Cookie(key=COOKIE, value="", path="/", max_age=0, httponly=True, samesite="strict")

@@ -102,7 +102,7 @@ def _draft() -> dict[str, Json]:
         "object_id": text(200),
         "object_name": text(200),
         "target": who,
-        "channel": {"type": ["string", "null"], "maxLength": 50, "pattern": "^[a-z0-9_.-]*$"},
+        "channel": {"type": ["string", "null"], "maxLength": 50, "pattern": "^[^\\u0000A-Z]*$"},
         "mode": text(20),
         "tenant_id": text(64),
         "org_id": text(64),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 from msgspec import Struct
 
 from collector.config import Config
@@ -33,8 +34,8 @@ class Services(Struct, frozen=True, eq=False):
     wall: Callable[[], float]
 
 
-Given: TypeAlias = Annotated[Services, Dependency(skip_validation=True)]
-Who: TypeAlias = Annotated[Identity, Dependency(skip_validation=True)]
+Given: TypeAlias = NamedDependency[SkipValidation[Services]]
+Who: TypeAlias = NamedDependency[SkipValidation[Identity]]
 
 
 def identity_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:

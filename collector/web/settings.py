@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from litestar import Request, delete, get, put
-from litestar.params import Parameter
+from litestar.params import FromQuery, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from collector.config import DAYS_MAX, ENTRIES_MAX
@@ -107,9 +107,9 @@ async def delete_retention(services: Given, who: Who) -> Retention:
 async def preview_retention(
     services: Given,
     who: Who,
-    max_days: Annotated[int | None, Parameter(ge=0, le=DAYS_MAX)] = None,
-    max_entries: Annotated[int | None, Parameter(ge=0, le=ENTRIES_MAX)] = None,
-    max_bytes: Annotated[int | None, Parameter(ge=0, le=BYTES_MAX)] = None,
+    max_days: Annotated[int | None, QueryParameter(ge=0, le=DAYS_MAX)] = None,
+    max_entries: Annotated[int | None, QueryParameter(ge=0, le=ENTRIES_MAX)] = None,
+    max_bytes: Annotated[int | None, QueryParameter(ge=0, le=BYTES_MAX)] = None,
 ) -> PruneResult:
     """What these limits would remove if they were in force now."""
     request = PruneRequest(max_days, max_entries, max_bytes, dry_run=True)
@@ -123,7 +123,7 @@ async def preview_retention(
     operation_id="clearEvents",
     status_code=200,
 )
-async def clear_events(services: Given, who: Who, confirm: Literal["clear"]) -> Cleared:
+async def clear_events(services: Given, who: Who, confirm: FromQuery[Literal["clear"]]) -> Cleared:
     """Remove every entry; leaves one, `events.cleared`, with who and how many."""
     return Cleared(await services.control.clear(who.caller))
 

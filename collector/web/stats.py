@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromQuery
 from msgspec import Struct
 
 from collector.core.query import Bucket, Count, CountBy
@@ -26,8 +26,8 @@ class Stats(Struct, kw_only=True):
 async def stats(
     services: Given,
     wanted: Wanted,
-    by: CountBy = "action",
-    bucket: Annotated[Bucket | None, Parameter()] = None,
+    by: FromQuery[CountBy] = "action",
+    bucket: FromQuery[Bucket | None] = None,
 ) -> Stats:
     """Counts by a dimension; with `bucket` over time. Unfiltered ones outlive pruned entries."""
     counts = await services.reader.counts(by, bucket, wanted)
