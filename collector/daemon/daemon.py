@@ -38,6 +38,7 @@ from collector.sources.devices import Registry
 from collector.sources.queue import DraftQueue
 from collector.sources.socket_file import SocketFile
 from collector.sources.unix import UnixSource
+from collector.web import exposure
 
 RUNNING: Final = "running_since"
 """A fact that stands in the journal while a daemon runs, and is gone after a clean stop."""
@@ -127,6 +128,8 @@ class Daemon:
     async def start(self) -> None:
         """Begin: record the start, then housekeeping, then outputs, then inputs."""
         try:
+            if self.config.web.enabled:
+                exposure.check(self.config.web.host, len(self.control.keys()))
             install_views(self.journal.connection, self.config.resources)
             self.janitor.reserve.take()
             self._record_start()
