@@ -65,6 +65,8 @@ ldconfig
 cd /
 mount -t tmpfs -o mode=0755 tmpfs /run
 mount -t tmpfs -o mode=0755 tmpfs /var/lib
+mount -t tmpfs -o mode=0700 tmpfs /root
+mount -t tmpfs -o mode=0755 tmpfs /home
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 
 # A control group of our own becomes the root of what systemd sees.

@@ -1,8 +1,8 @@
 """A machine of our own to boot: real systemd as PID 1 of new namespaces, with collector installed.
 
 Nothing of it reaches the machine that runs the tests: mounts, processes, network and control groups
-are the namespaces' own. Its `/etc` is a copy in memory, as are `/opt`, `/run`, `/tmp` and
-`/var/lib`. Of Debian's units none is there; see `boot.sh`.
+are the namespaces' own. Its `/etc` is a copy in memory; `/home`, `/opt`, `/root`, `/run`, `/tmp`
+and `/var/lib` are new and in memory too. Of Debian's units none is there; see `boot.sh`.
 """
 
 from __future__ import annotations

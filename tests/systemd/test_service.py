@@ -252,3 +252,38 @@ def test_the_socket_can_belong_to_another_group_of_the_daemons(machine: Machine)
     machine.write("/etc/collector/config.toml", OFFLINE + '[sources.unix]\ngroup = "audio"\n')
     machine.systemctl("start", "collector")
     assert machine.run("stat", "-c", "%a %U %G", SOCKET).stdout.strip() == "660 collector audio"
+
+
+@pytest.mark.parametrize(
+    ("user", "directory"),
+    [("ada", "/home/ada/.local/state/collector"), ("root", "/root/.local/state/collector")],
+)
+def test_without_any_configuration_or_environment_it_just_works(
+    machine: Machine, user: str, directory: str
+) -> None:
+    """No file, no XDG variable, not even HOME: as on a machine where it was just unpacked."""
+    machine.run("rm", "-r", "/etc/collector")
+    machine.run("useradd", "--create-home", "ada")
+    machine.write(
+        "/opt/units/plain.service",
+        f"[Service]\nUser={user}\nExecStart=/usr/bin/env -i {COLLECTOR} run\n"
+        "StandardError=append:/run/output\n",
+    )
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "plain")
+    alone = [
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={user}",
+        "--init-groups",
+        "env",
+        "-i",
+        COLLECTOR,
+    ]
+    machine.wait_for(
+        "an answer", lambda: machine.run(*alone, "status", check=False).returncode == 0
+    )
+    assert machine.run(*alone, "emit", "lamp.switched").stdout.strip().isdecimal()
+    assert "lamp" in machine.run(*alone, "query", "-a", "lamp.switched").stdout
+    listed = machine.run("ls", directory).stdout.split()
+    assert {"events.db", "collector.sock"} <= set(listed)
