@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from collector.daemon import web
 from collector.daemon.supervisor import Part
-from collector.journal.reader import Reader
-from collector.sources.peer import is_admin, peer_of
 from collector.sources.queue import DraftQueue, plugins, run_plugin
-from collector.sources.socket_file import SocketFile
 from collector.web import exposure
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
-
-_log = logging.getLogger(__name__)
 
 
 def optional_parts(daemon: Daemon) -> dict[str, Part]:
@@ -30,8 +23,6 @@ def optional_parts(daemon: Daemon) -> dict[str, Part]:
         wanted["mdns"] = lambda: _mdns(daemon)
     if config.health.enabled:
         wanted["health"] = lambda: _health(daemon)
-    if config.web.enabled:
-        wanted["web"] = lambda: _web(daemon)
     if config.sources.queue.enabled:
         for name in plugins(config.sources.queue.plugins):
             wanted[name] = _plugin(daemon, name)
@@ -62,42 +53,6 @@ async def _health(daemon: Daemon) -> None:
     )
     daemon.details["health"] = source
     await source.run()
-
-
-async def _web(daemon: Daemon) -> None:
-    try:
-        from collector.web.serving import serve
-    except ModuleNotFoundError as missing:
-        _log.warning(
-            "no page and no HTTP: %s is not installed; pip install 'collector[web]', or set"
-            " web.enabled = false. Recording goes on",
-            missing.name,
-        )
-        return
-    config = daemon.config
-    unix = config.sources.unix
-    api = SocketFile(api_socket(unix.path), unix.mode, unix.group) if daemon.unix else None
-    try:
-        async with Reader.open(daemon.path) as reader:
-            await serve(
-                config,
-                daemon.control,
-                reader,
-                daemon.intake,
-                daemon.hub,
-                api_listener=None if api is None else api.listener,
-                peer_of=peer_of,
-                is_admin=lambda producer: is_admin(producer, config.sources.unix.admin_groups),
-                wall=daemon.wall,
-            )
-    finally:
-        if api is not None:
-            api.close()
-
-
-def api_socket(ingest: str) -> str:
-    """The path of the HTTP API's socket, beside the one that takes events."""
-    return os.path.join(os.path.dirname(ingest), "api.sock")
 
 
 def _plugin(daemon: Daemon, name: str) -> Callable[[], Awaitable[None]]:
