@@ -37,7 +37,7 @@ def commands(name: str) -> list[tuple[str, click.Command]]:
 
 
 def section(name: str) -> str:
-    found = re.search(rf"^## `{name}`$(.*?)(?=^## |\Z)", DOCS.read_text(), re.M | re.S)
+    found = re.search(rf"^## `?{name}`?$(.*?)(?=^## |\Z)", DOCS.read_text(), re.M | re.S)
     assert found, f"docs/cli.md has no section ## `{name}`"
     return found[1]
 
@@ -83,22 +83,29 @@ def test_every_example_is_understood(name: str) -> None:
                     assert word in known or word == "-", line
 
 
+EVERYWHERE = {"-h", "--help", "--config", "--db", "--socket"}
+"""Told once, under "What all verbs share"."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_manual_has_every_option_and_no_other(name: str) -> None:
     text = section(name)
-    known = {"--help", "-h"}
+    if "#filters" in text:
+        text += section("filters")
+    known = set(EVERYWHERE)
     for label, command in commands(name):
-        assert label.split()[-1] in text
+        assert " " not in label or f"`{label}" in text
         known |= flags(command)
-        for flag in flags(command) - {"--config", "--help"}:
-            assert re.search(rf"(?<![\w-]){re.escape(flag)}(?![\w-])", text) or _shared(name, flag)
-    named = set(re.findall(r"`[^`]*?(--[a-z][a-z-]*)", text))
-    assert named <= known | {"--now"}, f"{name}: no such option"
+        for flag in flags(command) - EVERYWHERE:
+            assert re.search(rf"(?<=[`\[ ]){re.escape(flag)}(?![\w-])", text), flag
+    named = set(re.findall(r"`(--?[a-z][a-z-]*)", text))
+    assert named <= known, f"{name}: no such option"
 
 
-def _shared(name: str, flag: str) -> bool:
-    """The filters stand in a section of their own, which the reading verbs refer to."""
-    return "#filters" in section(name) and flag in section("filters")
+def test_the_manual_tells_once_what_all_verbs_share() -> None:
+    shared = DOCS.read_text().split("## What all verbs share")[1].split("### Exit codes")[0]
+    for flag in EVERYWHERE - {"-h", "--help"}:
+        assert f"`{flag}" in shared
 
 
 def test_the_manual_has_every_exit_code() -> None:
