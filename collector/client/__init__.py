@@ -77,8 +77,8 @@ __all__ = [
 ]
 
 _DEFAULT: Final = (
-    "close", "configure", "default", "dropped", "flush", "record", "record_auth", "record_denied",
-    "record_failure", "record_many", "record_success",
+    "audit", "audited", "close", "configure", "default", "dropped", "flush", "record",
+    "record_auth", "record_denied", "record_failure", "record_many", "record_success",
 )  # fmt: skip
 _HOMES: Final = {
     **dict.fromkeys(_DEFAULT, "collector.client.functions"),

@@ -99,13 +99,26 @@ class Audit:
     def finish(self, error: BaseException | None) -> None:
         """Record the event, once; `error` is what ended the block."""
         if self.receipt is None:
-            self.__dict__["receipt"] = self._trail.record_block(self.action, self.outcome(error))
+            try:
+                told = self._trail.record_block(self.action, self.outcome(error))
+            except Exception as refusal:  # of a strict sink
+                told = self._unsaid(error, refusal)
+            self.__dict__["receipt"] = told
 
     async def finish_async(self, error: BaseException | None) -> None:
         """The same from a coroutine, whose event loop goes on meanwhile."""
         if self.receipt is None:
-            told = await self._trail.record_block_async(self.action, self.outcome(error))
+            try:
+                told = await self._trail.record_block_async(self.action, self.outcome(error))
+            except Exception as refusal:  # of a strict sink
+                told = self._unsaid(error, refusal)
             self.__dict__["receipt"] = told
+
+    def _unsaid(self, error: BaseException | None, refusal: Exception) -> Receipt:
+        """A block's own exception is never hidden behind a refusal."""
+        if error is None:
+            raise refusal
+        return Receipt(ok=False, id=self.id, code="failed", error=type(refusal).__name__)
 
     def outcome(self, error: BaseException | None) -> Any:
         """What to record: the fields as they stand, with the failure's facts where it failed."""

@@ -84,7 +84,7 @@ def compose(action: Any, fields: Mapping[str, Any], warnings: list[str]) -> Draf
     for name, value in fields.items():
         if value is None:
             continue
-        setter = _SETTERS.get(name)
+        setter = SETTERS.get(name)
         if setter is None:
             warnings.append(f"{name}: no such field, left out{_nearest(name)}")
             continue
@@ -217,7 +217,7 @@ def _checked_action(action: Any) -> str:
 def _nearest(name: str) -> str:
     import difflib
 
-    near = difflib.get_close_matches(str(name), _SETTERS, 1, 0.6)
+    near = difflib.get_close_matches(str(name), SETTERS, 1, 0.6)
     return f"; did you mean `{near[0]}`?" if near else ""
 
 
@@ -272,7 +272,7 @@ def _object(draft: Draft, name: str, value: Any, warnings: list[str]) -> None:
         raise InvalidEvent("Expected (type, id) or (type, id, name) - at `$.object`")
     for part, field in zip(value, ("object_type", "object_id", "object_name"), strict=False):
         if part is not None:
-            _SETTERS[field](draft, field, part, warnings)
+            SETTERS[field](draft, field, part, warnings)
 
 
 def _ip(draft: Draft, name: str, value: Any, warnings: list[str]) -> None:
@@ -300,7 +300,7 @@ def _record(draft: Draft, name: str, value: Any, warnings: list[str]) -> None:
     draft.record = plain(fields)
 
 
-_SETTERS: Final[dict[str, _Setter]] = {
+SETTERS: Final[dict[str, _Setter]] = {
     "id": _text(64),
     "occurred_at": _occurred_at,
     "category": _text(CATEGORY_MAX),

@@ -199,10 +199,14 @@ class Trail:
 
     def _refused(self, error: Exception, given: Any) -> Receipt:
         code = error.code if isinstance(error, Rejected) else "failed"
-        self._outlet.refuse(code)
         if self._strict:
             raise error
         from collector.client.notices import refused
+
+        try:
+            self._outlet.refuse(code)
+        except Exception:  # a sink of theirs that cannot even count
+            pass
 
         # The text of a foreign exception may hold a value; ours name only the field.
         text = str(error) if isinstance(error, CollectorError) else type(error).__name__
