@@ -352,6 +352,13 @@ def test_a_device_that_left_while_we_were_down_is_lost() -> None:
     assert (lost.kind, lost.metadata["reason"]) == ("lost", "silent")
 
 
+def test_a_device_heard_after_a_restart_is_not_silent() -> None:
+    again = restarted_with([to_row(known().only)])
+    again.hear(see())
+    again.wait(2 * AWAIT)
+    assert again.told() == []
+
+
 def test_a_silent_device_that_health_proves_alive_is_not_lost() -> None:
     again = restarted_with([to_row(known().only)])
     again.only.state = "online"
@@ -478,7 +485,7 @@ TXTS = [b"", b"\x04fw=1", b"\x04fw=2", b"\x15mac=AA:BB:CC:00:11:22", b"\x15mac=A
 
 
 class DiscoveryModel(RuleBasedStateMachine):
-    """Any announcements, goodbyes, expiries, pauses and restarts of ours, against what must hold."""
+    """Any announcements, goodbyes, pauses and restarts of ours, against what must hold."""
 
     @initialize()
     def begin(self) -> None:

@@ -201,6 +201,24 @@ async def test_a_stalled_loop_is_not_held_against_a_device() -> None:
         assert registry.devices["config-x"].state == "online"
 
 
+async def test_a_first_probe_that_failed_in_a_stall_says_nothing() -> None:
+    class Once(Prober):
+        asked = 0
+
+        async def probe(self, device: Device) -> Outcome:
+            self.asked += 1
+            if self.asked > 1:
+                return Outcome(True)
+            await asyncio.sleep(0)
+            time.sleep(1.6)  # noqa: ASYNC251 - the stall itself
+            await asyncio.sleep(0.3)
+            return Outcome(False, "timeout")
+
+    async with watching(Table("X", None, "tcp://x:1"), prober=Once(0.5, list)) as (ledger, _, _):
+        await until(lambda: len(ledger.told("X")) == 2)
+        assert ledger.told("X") == ["discovered", "health_changed:online"]
+
+
 async def test_ignored_and_maintained_devices_are_left_alone() -> None:
     async with serving() as server:
         table = Table("NAS", None, f"tcp://127.0.0.1:{server.port}")
