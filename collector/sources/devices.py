@@ -89,9 +89,10 @@ class Registry:
     def _model(self) -> Discovery:
         return Discovery(self.devices, self.now(), grace=self._grace, new_journal=self._new_journal)
 
-    def on_arrival(self, listener: Arrival) -> None:
-        """Call `listener` for each device that comes or goes."""
+    def on_arrival(self, listener: Arrival) -> Callable[[], None]:
+        """Call `listener` for each device that comes or goes; the result ends that."""
         self._arrivals.append(listener)
+        return lambda: self._arrivals.remove(listener)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every known device as plain JSON values, by name."""

@@ -19,7 +19,7 @@ from collector.core.observability import Sight, Sweep, judge
 from collector.sources.devices import Registry
 from collector.sources.probes import Outcome, Prober
 
-PACE: Final = 0.25
+PACE: Final = 0.5
 """Seconds between two looks at what is due."""
 STALL: Final = 1.0
 """Seconds the loop may be late before a failure is held against it."""
@@ -76,7 +76,6 @@ class HealthSource:
         self._due: dict[str, float] = {}
         self._running: set[str] = set()
         self._next_sweep = 0.0
-        registry.on_arrival(self._on_arrival)
 
     def _on_arrival(self, device: Device, came: bool) -> None:
         self._due[device.id] = self._mono() + (0.0 if came else self.policy.retry_interval)
@@ -93,6 +92,7 @@ class HealthSource:
     async def run(self) -> None:
         """Probe until cancelled; what changed is saved on the way out."""
         self._next_sweep = self._mono() + self._sweep_delay()
+        unsubscribe = self._registry.on_arrival(self._on_arrival)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch())
@@ -102,6 +102,8 @@ class HealthSource:
                     self._registry.tick()
                     await asyncio.sleep(min(PACE, self.policy.retry_interval))
         finally:
+            unsubscribe()
+            self._registry.blind("health", False)
             self._registry.flush()
 
     async def _watch(self) -> None:
@@ -125,10 +127,10 @@ class HealthSource:
     # One by one: unknown, suspect, offline
 
     def _start_due(self, tasks: asyncio.TaskGroup) -> None:
-        now = self._mono()
+        now, wall = self._mono(), self._registry.now().wall
         self._forget_gone()
         for device in list(self._registry.devices.values()):
-            if device.suspended(self._registry.now().wall):
+            if device.suspended(wall):
                 self._registry.suspend(device)
             elif self._is_single(device) and self._due.setdefault(device.id, now) <= now:
                 self._running.add(device.id)

@@ -37,7 +37,7 @@ RETRY: Final = 6
 """Polls until an address that could not be bound is tried again."""
 ASK_EVERY: Final = 180.0
 """Seconds between two rounds of questions; ±10 %, so that two collectors do not march in step."""
-TICK: Final = 0.25
+TICK: Final = 0.5
 TYPES_MAX: Final = 256
 """Service types browsed at once; a stranger can invent more than that."""
 CLOSE_WITHIN: Final = 5.0
@@ -121,6 +121,7 @@ class MdnsSource:
             await self._serve()
         finally:
             self.state = "stopped"
+            self._registry.blind("mdns", True)
             self._mailbox.close()
             await self._close()
             self._registry.flush()
