@@ -196,6 +196,10 @@ class Courier:
         if self._again:
             self._backlog.give_back(self._again)
             self._again = []
+        if self._connection is None:
+            if not self._waiting():
+                return False
+            self._connection = self._connect()  # before taking: the bound of a buffer is exact
         report = self._losses.report(now=now)
         if report in self._in_flight:
             report = None
@@ -204,8 +208,6 @@ class Courier:
             return False
         batch: list[Item | Report] = [*([report] if report is not None else ()), *items]
         self._in_flight.extend(batch)
-        if self._connection is None:
-            self._connection = self._connect()
         self._connection.send(b"".join([one.frame for one in batch]))
         return True
 
