@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from collector.cli import COMPLETE_VARIABLE
+from collector.errors import EXIT_USAGE
 
 PROGRAM: Final = "collector"
 SECTIONS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -86,6 +87,9 @@ def run(words: list[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(verbs, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
+    if not words:
+        click.echo(click.Context(verbs, info_name=PROGRAM).get_help(), err=True)
+        return EXIT_USAGE
     try:
         # Not `verbs.main`, which makes 1 of a closed pipe's exit code.
         with verbs.make_context(PROGRAM, list(words)) as context:
