@@ -188,13 +188,17 @@ class Intake:
         self._commit_group([self._run(requests, sender, sink, checked=False)], devices)
         return sink.receipts
 
-    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> None:
-        """See `core.control.Recorder.save_devices`; a failing disk is tried again with the next row."""
+    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> bool:
+        """See `core.control.Recorder.save_devices`."""
+        if self._blocked() is not None:
+            return False
         try:
             with self.journal.transaction():
                 self.journal.put_devices(devices)
         except JournalError as error:
             self._failed(error)
+            return False
+        return True
 
     # ── flush ───────────────────────────────────────────────────────────────────────────────────
 

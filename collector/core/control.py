@@ -196,5 +196,5 @@ class Recorder(Protocol):
         in the same transaction. `producer` defaults to `internal`.
         """
 
-    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> None:
-        """Store registry rows without an event."""
+    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> bool:
+        """Store registry rows without an event; False where the disk does not take them now."""

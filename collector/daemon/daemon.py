@@ -14,11 +14,12 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from collector.clock import ClockWatch
 from collector.config import Config
 from collector.core.admission import Admission
+from collector.core.audited import audited
 from collector.core.losses import Losses
 from collector.core.redaction import Redactor
 from collector.daemon.control import DaemonControl
@@ -35,10 +36,14 @@ from collector.intake import Intake
 from collector.janitor import Janitor
 from collector.journal.versions import Versions, install_views
 from collector.sources.devices import Registry
+from collector.sources.health import policy_of
 from collector.sources.queue import DraftQueue
 from collector.sources.socket_file import SocketFile
 from collector.sources.unix import UnixSource
 from collector.web import exposure
+
+if TYPE_CHECKING:
+    from collector.sources.mdns import MdnsSource
 
 RUNNING: Final = "running_since"
 """A fact that stands in the journal while a daemon runs, and is gone after a clean stop."""
@@ -71,6 +76,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         self.details: dict[str, Any] = {}
         """Sources that can say more of themselves than that they run."""
+        self.mdns: MdnsSource | None = None
         self.restarting: asyncio.Task[None] | None = None
         self.control = DaemonControl(self)
         self.failing = Failing(self.path, monotonic, loop.create_future())
@@ -86,7 +92,7 @@ class Daemon:
         self.intake = Intake(
             self.journal,
             Admission(self.journal.books, redactor, config.categories),
-            Versions(self.journal.connection, config.resources, redactor),
+            Versions(self.journal.connection, audited(config.resources), redactor),
             self.hub,
             wall=self.wall,
             monotonic=self.monotonic,
@@ -111,6 +117,7 @@ class Daemon:
             wall=self.wall,
             mono=self.monotonic,
             grace=config.sources.mdns.grace,
+            policy=policy_of(config.health),
             new_journal=self.journal.new,
         )
         self.denials = Denials(self.intake, self.monotonic)
@@ -130,7 +137,7 @@ class Daemon:
         try:
             if self.config.web.enabled:
                 exposure.check(self.config.web.host, len(self.control.keys()))
-            install_views(self.journal.connection, self.config.resources)
+            install_views(self.journal.connection, audited(self.config.resources))
             self.janitor.reserve.take()
             self._record_start()
             self.registry.load(self.journal.devices())

@@ -12,6 +12,7 @@ from collector.sources.queue import DraftQueue, plugins, run_plugin
 from collector.web import exposure
 
 if TYPE_CHECKING:
+    from collector.core.device import Device
     from collector.daemon.daemon import Daemon
 
 
@@ -35,7 +36,7 @@ def optional_parts(daemon: Daemon) -> dict[str, Part]:
 async def _mdns(daemon: Daemon) -> None:
     from collector.sources.mdns import MdnsSource
 
-    source = MdnsSource(
+    daemon.mdns = source = MdnsSource(
         daemon.config.sources.mdns, daemon.registry, mono=daemon.monotonic, random=random.Random()
     )
     daemon.details["mdns"] = source
@@ -47,12 +48,19 @@ async def _health(daemon: Daemon) -> None:
     from collector.sources.probes import Prober
 
     config = daemon.config.health
-    prober = Prober(config.timeout, daemon.registry.networks)
+    prober = Prober(
+        config.timeout, lambda: daemon.registry.networks(), lambda *a: _resolve(daemon, *a)
+    )
     source = HealthSource(
         config, daemon.registry, prober, mono=daemon.monotonic, random=random.Random()
     )
     daemon.details["health"] = source
     await source.run()
+
+
+async def _resolve(daemon: Daemon, device: Device, timeout: float) -> bool | None:
+    """Ask discovery, where it runs, whether a device answers; None where nobody can say."""
+    return None if daemon.mdns is None else await daemon.mdns.resolve(device, timeout)
 
 
 def _plugin(daemon: Daemon, name: str) -> Callable[[], Awaitable[None]]:

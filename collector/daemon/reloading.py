@@ -11,6 +11,7 @@ import msgspec
 
 from collector.config import Config
 from collector.core.admission import Admission
+from collector.core.audited import audited
 from collector.core.control import Caller
 from collector.daemon.limits import limits_of
 from collector.daemon.parts import optional_parts
@@ -50,10 +51,12 @@ def reload(daemon: Daemon, caller: Caller | None) -> None:
         _log.info("pruning is switched off")
     _record(daemon, caller, "config.reloaded", {"changed": changed[:100]})
     with translated(daemon.path):
-        install_views(daemon.journal.connection, config.resources)
+        install_views(daemon.journal.connection, audited(config.resources))
     daemon.config = config
     daemon.intake.admission = Admission(daemon.journal.books, redactor, config.categories)
-    daemon.intake.versions = Versions(daemon.journal.connection, config.resources, redactor)
+    daemon.intake.versions = Versions(
+        daemon.journal.connection, audited(config.resources), redactor
+    )
     daemon.janitor.limits = limits_of(config, daemon.journal)
     daemon.janitor.interval = config.retention.interval
     daemon.janitor.on_full = config.storage.on_full

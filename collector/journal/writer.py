@@ -223,11 +223,15 @@ class Journal:
         return [msgspec.json.decode(body) for (body,) in rows]
 
     def put_devices(self, devices: Iterable[dict[str, Any]]) -> None:
-        """Store registry rows by their `id`, within the current transaction."""
-        self.connection.executemany(
-            "INSERT OR REPLACE INTO devices VALUES (?, ?)",
-            [(row["id"], msgspec.json.encode(row).decode()) for row in devices],
-        )
+        """Store registry rows by their `id`, within the current transaction; forgotten ones go."""
+        for row in devices:
+            if row.get("forgotten"):
+                self.connection.execute("DELETE FROM devices WHERE id = ?", (row["id"],))
+            else:
+                body = msgspec.json.encode(row).decode()
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO devices VALUES (?, ?)", (row["id"], body)
+                )
 
     # ── entries ─────────────────────────────────────────────────────────────────────────────────
 

@@ -270,8 +270,8 @@ class Registry:
         self._saved_at = self._mono()
         if self._dirty:
             rows = tuple(to_row(device) for device in self._dirty.values())
-            self._dirty.clear()
-            self._recorder.save_devices(rows)
+            if self._recorder.save_devices(rows):
+                self._dirty.clear()
 
     def _report(self, now: Instant) -> None:
         """Tell once in a while what was dropped because it was beyond a bound."""
