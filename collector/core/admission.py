@@ -160,10 +160,10 @@ class Admission:
                     text = _encode(fields)
                     metadata = text.decode()
                     if (
-                        text.count(b"{") > 1
+                        text.find(b"{", 1) > 0
                         or b"[" in text
                         or len(text) > METADATA_MAX
-                        or not redactor.is_safe_shape(tuple(fields))
+                        or not redactor.is_safe_flat(fields)
                         or redactor.needs_text_scan(metadata)
                     ):
                         metadata = self._redacted(fields, len(text))
@@ -268,7 +268,9 @@ def principal(who: str | Principal, field: str) -> Principal:
     if isinstance(who, str):
         kind, colon, name = who.partition(":")
         if not colon or not kind or not name:
-            raise InvalidEvent(f"Expected an object or `type:id`, got {who[:50]!r} - at `$.{field}`")
+            raise InvalidEvent(
+                f"Expected an object or `type:id`, got {who[:50]!r} - at `$.{field}`"
+            )
         if len(kind) > 200 or len(name) > 200:
             raise InvalidEvent(f"Expected at most 200 characters a part - at `$.{field}`")
         return Principal(type=kind, id=name)

@@ -55,7 +55,7 @@ class Redactor:
         compiled = tuple(_compile(pattern) for pattern in patterns)
         self._text = FreeText(self._names, compiled, emails == "hash", self._mark)
         self._always = bool(compiled)
-        self._shapes: dict[tuple[str, ...], bool] = {}
+        self._shapes: dict[tuple[str, ...], tuple[str, ...] | None] = {}
 
     def mapping(self, data: dict[str, Any]) -> dict[str, Any]:
         """`data` without secrets; the same object where nothing had to change."""
@@ -70,20 +70,35 @@ class Redactor:
 
         With that and `not needs_text_scan(…)`, `mapping` would return the object as it is.
         """
-        known = self._shapes.get(keys)
-        if known is None:
-            known = self._shape(keys)
-            remember(self._shapes, keys, known, sum(map(len, keys)) + len(keys))
-        return known
+        return self._naming(keys) == ()
+
+    def is_safe_flat(self, data: dict[str, Any]) -> bool:
+        """As `is_safe_shape`, of one flat object: `{"path": "ui.theme", "from": …}` is safe too."""
+        naming = self._naming(tuple(data))
+        if naming is None:
+            return False
+        for key in naming:
+            if self._is_secret(data[key]):
+                return False
+        return True
 
     def needs_text_scan(self, compact_json: str) -> bool:
         """Whether a string in this compact JSON could hold a secret by the free-text rules."""
         return self._always or might_hold_secret(compact_json)
 
-    def _shape(self, keys: tuple[str, ...]) -> bool:
+    def _naming(self, keys: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Those keys whose values could name a secret beside them; None where a key is a secret's."""
+        try:
+            return self._shapes[keys]
+        except KeyError:
+            known = self._shape(keys)
+            remember(self._shapes, keys, known, sum(map(len, keys)) + len(keys))
+            return known
+
+    def _shape(self, keys: tuple[str, ...]) -> tuple[str, ...] | None:
         if any(self._names.sensitive(key) or self.text(key) != key for key in keys):
-            return False
-        return NAMING.isdisjoint(keys) or NAMED.isdisjoint(keys)
+            return None
+        return () if NAMED.isdisjoint(keys) else tuple(NAMING.intersection(keys))
 
     def _mark(self, secret: str) -> str:
         return self._digest(secret.encode("utf-8", "surrogatepass"))

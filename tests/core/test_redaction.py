@@ -315,6 +315,23 @@ def test_the_shortcut_is_true(data: dict[str, Any]) -> None:
     compact = msgspec.json.encode(data).decode()
     if REDACTOR.is_safe_shape(tuple(data)) and not REDACTOR.needs_text_scan(compact):
         assert REDACTOR.mapping(data) is data
+    if REDACTOR.is_safe_flat(data) and not REDACTOR.needs_text_scan(compact):
+        assert REDACTOR.mapping(data) is data
+
+
+NAMES = st.sampled_from(["path", "name", "from", "to", "value", "size", "password"])
+NAMED_VALUES = st.sampled_from(["ui.theme", "smtp.password", "token", "dark", None, 5])
+
+
+@given(st.dictionaries(NAMES, NAMED_VALUES, max_size=4))
+def test_the_shortcut_sees_the_name_of_a_secret(data: dict[str, Any]) -> None:
+    if REDACTOR.is_safe_flat(data):
+        assert REDACTOR.mapping(data) is data
+
+
+def test_a_change_that_names_no_secret_takes_the_shortcut() -> None:
+    assert REDACTOR.is_safe_flat({"path": "ui.theme", "from": "light", "to": "dark"})
+    assert not REDACTOR.is_safe_flat({"path": "smtp.password", "from": "a", "to": "b"})
 
 
 SAFE = st.text(st.characters(exclude_characters="\\\"'", exclude_categories=["Cs"]), max_size=20)
