@@ -10,15 +10,15 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-SECONDS: Final = {
-    "ms": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "m": 60.0,
-    "min": 60.0,
-    "h": 3600.0,
-    "d": 86_400.0,
-    "w": 604_800.0,
+NANOSECONDS: Final = {
+    "ms": 10**6,
+    "s": 10**9,
+    "sec": 10**9,
+    "m": 60 * 10**9,
+    "min": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+    "w": 604_800 * 10**9,
 }
 BYTES: Final = {
     "": 1,
@@ -39,8 +39,8 @@ BYTES: Final = {
 DURATION_HELP: Final = 'a duration such as "500ms", "15s", "1h", "2d", or a number of seconds'
 SIZE_HELP: Final = 'a size such as "256KiB", "1GiB", "500MB", or a number of bytes'
 
-# Ten digits are three hundred years; a bound keeps a hostile text from becoming infinity.
-_PART: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,9})?)\s*(ms|sec|min|[smhdw])\s*", re.ASCII)
+# Twelve digits are ages; a bound keeps a hostile text from becoming infinity.
+_PART: Final = re.compile(r"([0-9]{1,12})(\.[0-9]{1,9})?\s*(ms|sec|min|[smhdw])\s*", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9][0-9_]{0,19})(\.[0-9]{1,9})?\s*([A-Za-z]{0,3})", re.ASCII)
 _PLAIN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -57,10 +57,13 @@ def duration(value: Any) -> float:
         parts = list(_PART.finditer(text))
         # Parts that touch and fill the whole text: nothing stands before, between or after them.
         if parts and "".join(part[0] for part in parts) == text:
-            # In nanoseconds, so that "1s500ms" is 1.5 and not 1.4999999999999998.
-            total = sum(round(float(part[1]) * SECONDS[part[2]] * 1e9) for part in parts)
-            return total / 1e9
+            # Added up as whole nanoseconds: "1s500ms" is 1.5 and not 1.4999999999999998.
+            return sum(_nanoseconds(*part.groups(default="")) for part in parts) / 10**9
     raise ValueError(f"expected {DURATION_HELP}")
+
+
+def _nanoseconds(whole: str, fraction: str, unit: str) -> int:
+    return int(whole) * NANOSECONDS[unit] + round(float(fraction or 0) * NANOSECONDS[unit])
 
 
 def size(value: Any) -> int:
