@@ -290,8 +290,8 @@ class Reader:
         """One answer's read transaction, within the time that a query may take."""
         async with self._lock:
             self._deadline = time.monotonic() + self.seconds
-            await self._fetch("BEGIN", ())
             try:
+                await self._fetch("BEGIN", ())  # cancelled here, it may still have begun
                 yield
             finally:
                 self._deadline = 0.0
