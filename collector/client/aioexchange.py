@@ -7,7 +7,6 @@ connection with it, since half a line may be under way.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from anyio.lowlevel import current_token
 
 from collector.client import notices
 from collector.client.exchange import BACKOFF_FIRST, BACKOFF_MOST, PROBE, WINDOW
+from collector.client.ids import jitter
 from collector.client.items import Item, answer, fail
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
@@ -99,7 +99,7 @@ class AsyncExchange:
                 notices.unreachable(why)
                 return
             if items:
-                await anyio.sleep(pause * (0.5 + random.random() / 2))
+                await anyio.sleep(pause * jitter())
                 pause = min(pause * 2, BACKOFF_MOST)
 
     async def _attempt(self, items: Sequence[Item]) -> list[Item]:

@@ -37,11 +37,12 @@ class Buffer:
         """Start empty: what the parent took is the parent's to deliver."""
         self._lock = RLock()
         self._items: deque[Item] = deque()
+        self._returned: deque[Item] = deque()
         self._bytes = 0
         self.bell = Bell()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) + len(self._returned)
 
     def put(self, item: Item) -> None:
         """Take one event, and drop what no longer has room."""
@@ -56,6 +57,8 @@ class Buffer:
         """The oldest events, at least one where there is one."""
         taken: list[Item] = []
         with self._lock:
+            while self._returned and len(taken) < most:
+                taken.append(self._returned.popleft())
             while self._items and len(taken) < most and most_bytes > 0:
                 item = self._items.popleft()
                 self._bytes -= len(item.frame)
@@ -64,11 +67,13 @@ class Buffer:
         return taken
 
     def give_back(self, items: Sequence[Item]) -> None:
-        """Events that were taken and not settled, before all others; they may exceed the bound
-        until the next `put`."""
+        """Events that were taken and not settled, before all others.
+
+        They are never dropped, since they may be stored already, and what is stored must not be
+        counted as lost. There are never more than can be in flight, beside the bound.
+        """
         with self._lock:
-            self._items.extendleft(reversed(items))
-            self._bytes += sum(len(item.frame) for item in items)
+            self._returned.extendleft(reversed(items))
 
     def settled(self, items: Sequence[Item]) -> None:
         """Nothing is kept of what was delivered."""

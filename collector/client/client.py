@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from collector.client.buffer import OnOverflow
@@ -108,7 +107,7 @@ def deliver(
     if mode == "wait":
         return Waiting(wire, connect, timeout)
     if spool is not None:
-        return Spooled(wire, connect, Path(spool).absolute(), spool_bytes)
+        return Spooled(wire, connect, os.path.abspath(spool), spool_bytes)
     return Background(wire, connect, buffer, buffer_bytes, on_overflow)
 
 

@@ -8,7 +8,6 @@ What was sent and not answered is sent again with its id: the daemon stores it o
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Event, Lock, Thread
@@ -18,6 +17,7 @@ from typing import Final, Protocol
 from collector.client import notices
 from collector.client.bell import Bell
 from collector.client.connection import Connection
+from collector.client.ids import jitter
 from collector.client.items import Item, answer, fail
 from collector.client.losses import Losses, Report
 from collector.errors import DaemonUnreachable
@@ -174,7 +174,7 @@ class Courier:
             sleep(LINGER)
 
     def _pause(self) -> float:
-        pause = self._backoff * (0.5 + random.random() / 2)
+        pause = self._backoff * jitter()
         self._backoff = min(self._backoff * 2, BACKOFF_MOST)
         return pause
 

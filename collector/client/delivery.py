@@ -6,9 +6,9 @@ told at once, and may send the event again: that is counted and not reported.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from time import monotonic, time
 
 from collector.client import notices
@@ -19,7 +19,6 @@ from collector.client.exchange import Exchange
 from collector.client.items import Item, fail, item
 from collector.client.losses import Losses
 from collector.client.sinks import Outlet
-from collector.client.spool import Spool
 from collector.client.wire import Wire
 from collector.event import Draft, Receipt
 
@@ -153,11 +152,15 @@ class Background(Delivery):
 class Spooled(Delivery):
     """Each call returns when the event is on this machine's disk; a thread delivers from there."""
 
-    def __init__(self, wire: Wire, connect: Connect, directory: Path, limit: int) -> None:
+    def __init__(self, wire: Wire, connect: Connect, directory: str, limit: int) -> None:
+        from pathlib import Path
+
+        from collector.client.spool import Spool  # `pathlib` and `fcntl`, for those who spool
+
         super().__init__(wire)
-        self._spool = Spool(directory, limit, self.losses)
+        self._spool = Spool(Path(directory), limit, self.losses)
         self._courier = Courier(self._spool, self.losses, connect)
-        if directory.is_dir():
+        if os.path.isdir(directory):
             self._courier.wake()  # an earlier process may have left something
 
     def _send(self, items: Sequence[Item]) -> None:

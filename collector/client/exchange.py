@@ -7,7 +7,6 @@ together, and no thread of ours is needed.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock, get_ident
@@ -16,6 +15,7 @@ from typing import Final
 
 from collector.client import notices
 from collector.client.connection import Connection, ReplyTimeout
+from collector.client.ids import jitter
 from collector.client.items import Item, answer, fail
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
@@ -106,7 +106,7 @@ class Exchange:
                 self._give_up(items, why)
                 return
             if items:
-                sleep(pause * (0.5 + random.random() / 2))
+                sleep(pause * jitter())
                 pause = min(pause * 2, BACKOFF_MOST)
 
     def _give_up(self, items: Sequence[Item], why: str) -> None:

@@ -59,7 +59,7 @@ class Spool:
         self._returned: list[Item] = []
         self._receipts: dict[str, Receipt] = {}
         self._used = 0
-        self._scanned = -RESCAN
+        self._scanned = self._looked = -RESCAN
         self._writes = 0
         self.bell = Bell()
 
@@ -130,8 +130,9 @@ class Spool:
     # ── out ─────────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
-        """Bytes that are not delivered yet, as far as this process knows."""
+        """Bytes that are not delivered yet, those of dead processes included."""
         with self._lock:
+            self._adopt()
             waiting = sum(segment.size - segment.taken for segment in self._segments)
             return waiting + len(self._returned)
 
@@ -141,9 +142,6 @@ class Spool:
             if self._returned:
                 taken, self._returned = self._returned[:most], self._returned[most:]
                 return taken
-            if monotonic() - self._scanned > RESCAN:
-                self._scan()
-                self._adopt()
             for segment in self._segments:
                 if segment.taken < segment.size:
                     lines = segment.take(most, most_bytes)
@@ -205,6 +203,10 @@ class Spool:
         self._used = used
 
     def _adopt(self) -> None:
+        """Take over what dead processes left."""
+        if monotonic() - self._looked < RESCAN:
+            return
+        self._looked = monotonic()
         known = {segment.path.name for segment in self._segments}
         try:
             names = sorted(name for name in os.listdir(self.directory) if name.endswith(EVENTS))

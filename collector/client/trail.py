@@ -18,7 +18,6 @@ import msgspec
 from collector.client.context import ambient
 from collector.client.fields import Deed, Fields, compose
 from collector.client.ids import new_id
-from collector.client.reasons import classify
 from collector.client.sinks import Outlet
 from collector.errors import CODES, CollectorError, Rejected
 from collector.event import RESERVED_METADATA, Draft, Receipt
@@ -105,7 +104,7 @@ class Trail:
         self, action: str, /, *, outcome: str, reason: Any = None, **fields: Unpack[Deed]
     ) -> Receipt:
         """A login, a logout, a failed login; a `reason` is classified as `record_failure` does."""
-        facts = classify(reason) if reason is not None else {}
+        facts = _classified(reason) if reason is not None else {}
         fields.setdefault("category", "auth")
         return self.record(action, **_with(fields, facts, outcome=outcome))
 
@@ -217,7 +216,13 @@ class Trail:
 
 def failure(fields: Mapping[str, Any], reason: Any) -> Any:
     """The fields of a failure-side event: its four reserved keys win over the caller's."""
-    return _with(fields, {"db_pending": True, **classify(reason)}, outcome="failure")
+    return _with(fields, {"db_pending": True, **_classified(reason)}, outcome="failure")
+
+
+def _classified(reason: Any) -> dict[str, Any]:
+    from collector.client.reasons import classify  # its patterns, for those who fail
+
+    return classify(reason)
 
 
 def _with(fields: Mapping[str, Any], facts: Mapping[str, Any], outcome: str) -> Any:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from collector.core.freetext import MARK
-from collector.core.redaction import NAMING, Redactor
 from collector.event import DEPTH_MAX, METADATA_MAX, RECORD_MAX, Draft, Principal
+
+if TYPE_CHECKING:
+    from collector.core.redaction import Redactor
 
 KEYS: Final = (
     "password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "cookie",
@@ -23,7 +25,6 @@ TEXT_MAX: Final = 1000
 """Characters left of a text when metadata is over its bound."""
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Draft).decode
 
 
 class Redaction:
@@ -32,7 +33,8 @@ class Redaction:
     `keys` are further names beside `KEYS`, `patterns` regular expressions, `emails` is `"hash"` or
     `"keep"`. In metadata and messages equal secrets of one process look equal; in `record` all look
     the same, since a mark that differed from process to process would be a change that never was.
-    With a `key`, shared by all who record the same objects, they are told apart there too.
+    With a `key`, shared by all who record the same objects, they are told apart there too. Raises
+    `ConfigError` for a pattern that does not compile.
     """
 
     def __init__(
@@ -42,13 +44,20 @@ class Redaction:
         emails: str = "hash",
         key: bytes | None = None,
     ) -> None:
-        self.redactor = Redactor(
-            keys=(*KEYS, *keys),
-            patterns=tuple(patterns),
-            emails=emails,
-            key=os.urandom(32) if key is None else key,
-        )
+        self._rules = (*KEYS, *keys), tuple(patterns), emails, key
         self._shared = key is not None
+        if self._rules[1]:
+            _ = self.redactor  # a pattern that does not compile is said here, and not later
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """The daemon's own rules; loaded with the first text that they must look at."""
+        from collector.core.redaction import Redactor
+
+        keys, patterns, emails, key = self._rules
+        return Redactor(
+            keys=keys, patterns=patterns, emails=emails, key=os.urandom(32) if key is None else key
+        )
 
     def metadata(self, fields: dict[str, Any]) -> bytes:
         """`fields` as compact JSON without secrets; flat and harmless ones are only looked at."""
@@ -64,6 +73,8 @@ class Redaction:
 
     def _names_no_secret(self, fields: dict[str, Any]) -> bool:
         """Whether `{"path": "ui.theme", "from": …}` speaks of nothing that is a secret's name."""
+        from collector.core.redaction import NAMING
+
         safe = self.redactor.is_safe_shape
         naming = tuple(key for key in fields if key in NAMING)
         others = tuple(key for key in fields if key not in NAMING)
@@ -80,6 +91,8 @@ class Redaction:
 
     def record(self, fields: dict[str, Any]) -> bytes:
         """An object's state as compact JSON without secrets."""
+        from collector.core.freetext import MARK
+
         encoded = _encode(self.redactor.mapping(fields))
         return encoded if self._shared else MARK.sub(HIDDEN, encoded.decode()).encode()
 
@@ -107,7 +120,7 @@ class Wire:
 
     def bounded(self, draft: Draft, warnings: list[str]) -> Draft:
         """The draft as its frame would say it."""
-        return _decode(self.frame(draft, warnings))
+        return _decoder().decode(self.frame(draft, warnings))
 
     def _frame(self, draft: Draft, warnings: list[str]) -> bytes:
         hide = self._redaction
@@ -124,6 +137,12 @@ class Wire:
                 warnings.append(f"record: over {RECORD_MAX} bytes, left out")
             draft.record = _raw(encoded) if len(encoded) <= RECORD_MAX else None
         return _encode(draft) + b"\n"
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[Draft]:
+    """Made when it is needed: it costs as much as all other imports of the library together."""
+    return msgspec.json.Decoder(Draft)
 
 
 def _raw(encoded: bytes) -> dict[str, Any]:

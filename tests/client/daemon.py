@@ -1,0 +1,89 @@
+"""The real daemon in a process of its own, to be killed, stopped, restarted and filled up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from collector.client import Connection
+from collector.errors import DaemonUnreachable
+
+CONFIG = """
+[storage]
+path = "{folder}/state/events.db"
+on_full = "suspend"
+[sources.unix]
+path = "{folder}/run/collector.sock"
+[sources.mdns]
+enabled = false
+[health]
+enabled = false
+[web]
+enabled = false
+"""
+
+
+class Daemon:
+    """`collector run` below `folder`, on a socket and a journal of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "run" / "collector.sock"
+        self.database = folder / "state" / "events.db"
+        self.socket.parent.mkdir(exist_ok=True)
+        self.database.parent.mkdir(exist_ok=True)
+        self._config = folder / "config.toml"
+        self._config.write_text(CONFIG.format(folder=folder))
+        self._log = folder / "daemon.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Daemon:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "collector", "run", "--config", str(self._config)],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with Connection(str(self.socket), 5) as connection:
+                return bool(connection.request({"op": "ping"})["ok"])
+        except DaemonUnreachable:
+            return False
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """A clean stop; its exit code must be 0."""
+        assert self._end(signal.SIGTERM) == 0, self._log.read_text()
+
+    def _end(self, number: int) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        os.kill(process.pid, number)
+        return process.wait(30)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Every stored entry, oldest first, as the plain view shows it."""
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            rows = connection.execute("SELECT * FROM entries ORDER BY seq").fetchall()
+            return [dict(row) for row in rows]
+        finally:
+            connection.close()

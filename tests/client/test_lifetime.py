@@ -1,0 +1,187 @@
+"""fork, threads and the interpreter's end: nothing is lost, nothing is sent twice, nothing hangs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from collector.client import Client
+from tests.client.server import Server
+
+MODES = pytest.mark.parametrize("mode", ["background", "wait", "spool"])
+
+
+def run(script: str, server: Server, mode: str, seconds: float = 30) -> str:
+    """A program of its own, with `client` made; warnings are errors there."""
+    spool = f", spool={str(server.path.parent / 'spool')!r}" if mode == "spool" else ""
+    head = f"""
+        import os, sys, threading, time
+        from collector.client import Client, record, configure
+        client = Client({str(server.path)!r}, mode={mode!r}{spool}, timeout=5)
+    """
+    done = subprocess.run(
+        [sys.executable, "-Werror", "-Xdev", "-c", textwrap.dedent(head) + textwrap.dedent(script)],
+        capture_output=True, text=True, timeout=seconds,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@MODES
+def test_program_that_just_ends_has_delivered(server: Server, mode: str) -> None:
+    run("for n in range(100): client.record(f'a.n{n}')", server, mode)
+    assert server.actions() == [f"a.n{number}" for number in range(100)]
+
+
+@MODES
+def test_program_that_ends_by_an_exception_has_delivered(server: Server, mode: str) -> None:
+    run("client.record('a.b')\nsys.exit(0)", server, mode)
+    assert server.actions() == ["a.b"]
+
+
+def test_first_event_of_an_exit_handler_is_delivered(server: Server) -> None:
+    """Threads cannot be started any more then: the exit delivers by itself."""
+    run("import atexit; atexit.register(client.record, 'last.words')", server, "background")
+    run("import atexit; atexit.register(client.record, 'last.words')", server, "wait")
+    assert server.actions() == ["last.words"] * 2
+
+
+def test_events_of_a_thread_that_outlives_the_main_one_are_delivered(server: Server) -> None:
+    script = """
+        def work():
+            time.sleep(0.2)
+            client.record('from.thread')
+        threading.Thread(target=work).start()
+    """
+    run(script, server, "background")
+    assert server.actions() == ["from.thread"]
+
+
+def test_exit_without_a_daemon_keeps_its_deadline(server: Server) -> None:
+    server.stop()
+    started = time.monotonic()
+    run("client._timeout = 1; client.record('a.b')", server, "background")
+    assert time.monotonic() - started < 10
+
+
+@MODES
+def test_forked_child_goes_on_and_sends_nothing_of_its_parents(server: Server, mode: str) -> None:
+    script = """
+        client.record('parent.before')
+        children = []
+        for number in range(4):
+            pid = os.fork()
+            if pid == 0:
+                receipt = client.record(f'child.n{number}')
+                assert receipt.ok
+                client.close(5)
+                os._exit(0)
+            children.append(pid)
+        client.record('parent.after')
+        for pid in children:
+            assert os.waitpid(pid, 0)[1] == 0
+        client.close(5)
+    """
+    run(script, server, mode)
+    assert sorted(server.actions()) == sorted(
+        ["parent.before", *(f"child.n{number}" for number in range(4)), "parent.after"]
+    )
+    assert server.lines == 6  # nothing travelled twice
+
+
+def test_fork_while_threads_record_does_not_hang_the_child(server: Server) -> None:
+    script = """
+        stop = False
+        def work():
+            while not stop:
+                client.record('a.b')
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads: thread.start()
+        children = []
+        for number in range(10):
+            pid = os.fork()
+            if pid == 0:
+                client.record(f'child.n{number}')
+                os._exit(0 if client.close(5) else 1)
+            children.append(pid)
+        codes = [os.waitpid(pid, 0)[1] for pid in children]
+        stop = True
+        for thread in threads: thread.join()
+        assert codes == [0] * 10, codes
+    """
+    # Forking with threads warns from Python 3.12 on; that it works is the point.
+    run("import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
+        + textwrap.dedent(script), server, "background", 60)  # fmt: skip
+    assert {f"child.n{number}" for number in range(10)} <= set(server.actions())
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_process_of_multiprocessing_delivers_at_its_end(
+    server: Server, tmp_path: Path, method: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(f"""
+            import multiprocessing, warnings
+            from collector.client import Client, configure, record
+            configure(Client({str(server.path)!r}, timeout=5))
+
+            def work(number):
+                record(f"child.n{{number}}")
+
+            if __name__ == "__main__":
+                warnings.simplefilter("ignore", DeprecationWarning)
+                record("parent.before")
+                context = multiprocessing.get_context({method!r})
+                children = [context.Process(target=work, args=(n,)) for n in range(3)]
+                for child in children: child.start()
+                for child in children: child.join()
+        """)
+    )
+    subprocess.run([sys.executable, str(program)], check=True, timeout=60)
+    assert sorted(server.actions()) == ["child.n0", "child.n1", "child.n2", "parent.before"]
+
+
+def test_child_that_leaves_at_once_does_not_close_its_parents_connection(server: Server) -> None:
+    client = Client(server.path, mode="wait")
+    client.record("a.b")
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert client.record("c.d").ok
+    assert server.connections == 1
+    client.close()
+
+
+def test_import_costs_little_and_brings_nothing() -> None:
+    """In CPU time beside msgspec's own import (10 ms on a quiet machine, ours about the same)."""
+    script = """
+        import sys, time
+        begun = time.process_time()
+        import msgspec
+        before = set(sys.modules)
+        started = time.process_time()
+        from collector.client import Client, record, audit, audited, actor_context
+        spent = time.process_time() - started
+        new = {name.partition('.')[0] for name in set(sys.modules) - before}
+        third = new - set(sys.stdlib_module_names) - {'collector'}
+        print(sorted(third), spent / (started - begun))
+    """
+    told = []
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        third, _, spent = done.stdout.strip().rpartition(" ")
+        assert third == "[]"
+        told.append(float(spent))
+    assert min(told) < 1.5, told
