@@ -268,8 +268,11 @@ def test_the_source_is_not_read_far_ahead_of_a_slow_daemon(
             except BlockingIOError:
                 return bool(daemon.connections)
 
-        wait_for(stuck, "the source blocks")
-        assert sent < len(content) / 2
-        daemon.hold.set()
-        process.stdin.close()
-        process.wait(20)
+        try:
+            wait_for(stuck, "the source blocks")
+            assert sent < len(content) / 2
+            daemon.hold.set()
+            process.stdin.close()
+            process.wait(20)
+        finally:
+            process.kill()
