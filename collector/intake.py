@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from collector.core.admission import Admission, Admitted, Origin
+from collector.core.admission import Admission, Admitted, Origin, Row
 from collector.core.control import histogram
 from collector.core.decoding import Request, decode_chunk, decode_lines
 from collector.core.ids import assigned_prefix, parse_id
@@ -303,12 +303,13 @@ class Intake:
         journal = self.journal
         seq = journal.last_seq + 1
         fresh: dict[bytes, int] = {}
+        parsed = _parsed_ids(runs)
         with translated(journal.path):
-            known = self._known_ids(runs)
+            known = journal.known_ids(parsed.values()) if parsed else {}
         journal.begin()
         try:
             with translated(journal.path):
-                seq = self._append(runs, devices, seq, known, fresh)
+                seq = self._append(runs, devices, seq, known, fresh, parsed)
             if seq > journal.last_seq + 1 or devices:
                 journal.commit()
             else:
@@ -325,9 +326,11 @@ class Intake:
         seq: int,
         known: dict[bytes, int],
         fresh: dict[bytes, int],
+        parsed: dict[str, bytes],
     ) -> int:
         """Admit and insert every run from `seq` on; returns the seq after the last."""
         journal = self.journal
+        rows: list[Row] = []
         for run in runs:
             admitted = run.admitted = self.admission.admit(
                 run.drafts,
@@ -337,13 +340,18 @@ class Intake:
                 known=known,
                 fresh=fresh,
                 checked=run.checked,
+                parsed=parsed,
             )
-            if admitted.rows:
-                journal.insert(admitted.rows)
+            if rows and admitted.rows and len(rows[0]) != len(admitted.rows[0]):
+                journal.insert(rows)
+                rows = []
+            rows += admitted.rows
             if admitted.records:
                 self.versions.add(admitted.records)
             fresh.update(admitted.ids)
             seq = admitted.end
+        if rows:
+            journal.insert(rows)
         if devices:
             journal.put_devices(devices)
         return seq
@@ -380,17 +388,6 @@ class Intake:
                 assert done is not None
                 run.admitted = _joined(run.admitted if index else None, done)
         return None
-
-    def _known_ids(self, runs: list[_Run]) -> dict[bytes, int]:
-        ids = []
-        for run in runs:
-            for draft in run.drafts:
-                if draft.id:
-                    try:
-                        ids.append(parse_id(draft.id))
-                    except InvalidEvent:
-                        continue  # admission refuses it with its reason
-        return self.journal.known_ids(ids) if ids else {}
 
     def _origin(self, sender: Sender) -> Origin:
         if sender.origin is None or sender.epoch != self._epoch:
@@ -523,6 +520,19 @@ class Intake:
         if self.failing_since is not None:
             self.failing_since = None
             self.last_error = None
+
+
+def _parsed_ids(runs: list[_Run]) -> dict[str, bytes]:
+    """The ids that producers sent, by their spelling; admission refuses what is none."""
+    parsed: dict[str, bytes] = {}
+    for run in runs:
+        for draft in run.drafts:
+            if draft.id:
+                try:
+                    parsed[draft.id] = parse_id(draft.id)
+                except InvalidEvent:
+                    continue
+    return parsed
 
 
 def default_actor(source: str, producer: Producer) -> Principal:

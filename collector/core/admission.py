@@ -43,10 +43,20 @@ Kind = tuple[str, str, str, str, str, str, str, str]
 """action, category, outcome, severity, source, channel, mode, object_type; '' where absent."""
 
 Row = tuple[Any, ...]
-"""The columns of `log` in the order of `journal/schema.sql`."""
+"""The columns of `log` in the order of `journal/schema.sql`, or `COMMON` of them where the others
+are empty. The id is a `bytearray`, '' where the daemon assigns it: sqlite3 binds both without asking
+whether they want to be adapted, which `bytes` costs more than the rest of the row."""
+
+COMMON: Final = 13
+"""Columns of a short row: all but on_behalf_of, target, scope, ip and causation_id."""
+_RARE: Final = (0, 0, 0, "", "")
+SCANNED: Final = 32
+"""Events whose texts are looked at together for what might hold a secret."""
 
 _encode: Final = msgspec.json.Encoder(order=None).encode
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _action: Final = re.compile(ACTION_PATTERN)
+_NOTHING: Final[Mapping[str, bytes]] = {}
 
 
 class Books(Protocol):
@@ -69,10 +79,10 @@ class Origin(Struct, eq=False):
 class Admitted(Struct):
     """The outcome for a run of drafts.
 
-    `rows` are ready for the log. `answers` has one item a draft, in order: the row's seq, or
-    `(seq, id)` for a duplicate of a stored or just admitted event, or `Rejected`. `ids` maps the
-    ids that producers chose to the seqs of this run. `records` holds `(seq, draft)` of the rows
-    that may make a version: the draft carries a `record`, or its action ends in `.deleted`.
+    `rows` are ready for the log, all of one length. `answers` has one item a draft, in order: the
+    row's seq, or `(seq, id)` for a duplicate of a stored or just admitted event, or `Rejected`.
+    `ids` maps the ids that producers chose to the seqs of this run. `records` holds `(seq, draft)`
+    of the rows that may make a version: the draft carries a `record`, or its action ends in `.deleted`.
     """
 
     rows: list[Row]
@@ -112,32 +122,36 @@ class Admission:
         known: Mapping[bytes, int],
         fresh: Mapping[bytes, int],
         checked: bool,
+        parsed: Mapping[str, bytes] = _NOTHING,
     ) -> Admitted:
         """Rows for `drafts`, numbered from `seq` on.
 
         `now` is the time of recording in µs. `known` and `fresh` hold the ids already stored and
         those admitted earlier in this transaction. `checked` says that every text is known to be
-        free of NUL and lone surrogates.
+        free of NUL and lone surrogates. `parsed` may hold ids that `parse_id` has read already.
         """
         kinds = self._kinds.setdefault(origin.source, {})
-        principals, scopes, redactor = self._principals, self._scopes, self._redactor
+        principals, redactor = self._principals, self._redactor
         closing = self._closing
         producer, pid, default_actor = origin.producer, origin.pid, origin.actor
         rows: list[Row] = []
         answers: list[int | tuple[int, str] | Rejected] = []
         ids: dict[bytes, int] = {}
         records: list[tuple[int, Draft]] = []
+        texts: list[str] = []
+        short = True
         for draft in drafts:
             try:
                 if not checked:
                     check_texts(draft)
-                raw = b""
+                raw: bytes | bytearray | str = ""
                 if draft.id:
-                    raw = parse_id(draft.id)
-                    first = ids.get(raw) or fresh.get(raw) or known.get(raw)
+                    id_ = parsed.get(draft.id) or parse_id(draft.id)
+                    first = ids.get(id_) or fresh.get(id_) or known.get(id_)
                     if first is not None:
-                        answers.append((first, format_id(raw)))
+                        answers.append((first, format_id(id_)))
                         continue
+                    raw = bytearray(id_)
                 key = (
                     draft.action,
                     draft.category,
@@ -155,63 +169,100 @@ class Admission:
                     actor = default_actor
                 else:
                     actor = principals.get(who) or self._new_principal(who, "actor")
-                metadata = ""
+                metadata = to_scan = ""
                 if fields := draft.metadata:
                     text = _encode(fields)
-                    metadata = text.decode()
                     if (
                         text.find(b"{", 1) > 0
                         or b"[" in text
                         or len(text) > METADATA_MAX
                         or not redactor.is_safe_flat(fields)
-                        or redactor.needs_text_scan(metadata)
                     ):
                         metadata = self._redacted(fields, len(text))
+                    else:
+                        metadata = to_scan = text.decode()
                 if draft.record is not None:
                     record_size(draft.record)
-                message = draft.message or ""
-                if message and redactor.needs_text_scan(message):
-                    message = redactor.text(message)
-                behalf, target = draft.on_behalf_of, draft.target
-                scope = (draft.tenant_id, draft.org_id)
+                rare = None
+                if (
+                    draft.on_behalf_of is not None
+                    or draft.target is not None
+                    or draft.tenant_id
+                    or draft.org_id
+                    or draft.ip
+                    or draft.causation_id
+                ):
+                    rare = self._rare(draft)
                 when = draft.occurred_at
                 occurred_at = now if when is None else round(when.timestamp() * 1e6)
-                rows.append(
-                    (
-                        seq,
-                        raw,
-                        occurred_at,
-                        now - occurred_at,
-                        kind,
-                        producer,
-                        pid,
-                        actor,
-                        0
-                        if behalf is None
-                        else principals.get(behalf) or self._new_principal(behalf, "on_behalf_of"),
-                        draft.object_id or "",
-                        draft.object_name or "",
-                        0
-                        if target is None
-                        else principals.get(target) or self._new_principal(target, "target"),
-                        scopes[scope] if scope in scopes else self._new_scope(*scope),
-                        "" if draft.ip is None else self._address(draft.ip),
-                        draft.correlation_id or "",
-                        draft.causation_id or "",
-                        message,
-                        metadata,
-                    )
+                message = draft.message or ""
+                row = (
+                    seq,
+                    raw,
+                    occurred_at,
+                    now - occurred_at,
+                    kind,
+                    producer,
+                    pid,
+                    actor,
+                    draft.object_id or "",
+                    draft.object_name or "",
+                    draft.correlation_id or "",
+                    message,
+                    metadata,
                 )
             except Rejected as error:
                 answers.append(error)
                 continue
             if raw:
-                ids[raw] = seq
+                ids[id_] = seq
             if draft.record is not None or kind in closing:
                 records.append((seq, draft))
+            if rare is not None:
+                row = widened(row, rare)
+                short = False
+            rows.append(row)
+            texts.append(to_scan)
+            texts.append(message)
             answers.append(seq)
             seq += 1
+        self._hide_secrets(rows, texts)
+        if not short:
+            rows = [row if len(row) > COMMON else widened(row) for row in rows]
         return Admitted(rows, answers, ids, records, seq)
+
+    def _rare(self, draft: Draft) -> Row:
+        """The columns that a short row has not."""
+        known, behalf, target = self._principals, draft.on_behalf_of, draft.target
+        scope = (draft.tenant_id, draft.org_id)
+        return (
+            0
+            if behalf is None
+            else known.get(behalf) or self._new_principal(behalf, "on_behalf_of"),
+            0 if target is None else known.get(target) or self._new_principal(target, "target"),
+            self._scopes[scope] if scope in self._scopes else self._new_scope(*scope),
+            "" if draft.ip is None else self._address(draft.ip),
+            draft.causation_id or "",
+        )
+
+    def _hide_secrets(self, rows: list[Row], texts: list[str]) -> None:
+        """Redact messages and metadata where they might hold a secret.
+
+        `texts` are the metadata (where it is flat and not redacted yet) and the message of each
+        row, one after the other; most show no sign of a secret, so many are looked at together.
+        """
+        suspicious = self._redactor.needs_text_scan
+        for start in range(0, len(rows), SCANNED):
+            if not suspicious("\n".join(texts[2 * start : 2 * (start + SCANNED)])):
+                continue
+            for index in range(start, min(start + SCANNED, len(rows))):
+                metadata, message = texts[2 * index], texts[2 * index + 1]
+                row = rows[index]
+                if message and suspicious(message):
+                    row = (*row[:-2], self._redactor.text(message), row[-1])
+                if metadata and suspicious(metadata):
+                    row = (*row[:-1], _encode(self._redactor.mapping(_decode(metadata))).decode())
+                rows[index] = row
 
     def _new_kind(self, draft: Draft, source: str, key: tuple[str | None, ...]) -> int:
         outcome = draft.outcome or "success"
@@ -261,6 +312,17 @@ class Admission:
     def _redacted(self, fields: dict[str, Any], size: int) -> str:
         _fits(size, "metadata", METADATA_MAX)
         return _encode(self._redactor.mapping(fields)).decode()
+
+
+def widened(row: Row, rare: Row = _RARE) -> Row:
+    """A short row with every column of the log."""
+    behalf, target, scope, ip, causation = rare
+    *head, correlation, message, metadata = row
+    object_id, object_name = head[-2:]
+    return (
+        *head[:-2], behalf, object_id, object_name, target, scope, ip,
+        correlation, causation, message, metadata,
+    )  # fmt: skip
 
 
 def principal(who: str | Principal, field: str) -> Principal:

@@ -77,10 +77,7 @@ class Redactor:
         naming = self._naming(tuple(data))
         if naming is None:
             return False
-        for key in naming:
-            if self._is_secret(data[key]):
-                return False
-        return True
+        return not naming or not any(self._is_secret(data[key]) for key in naming)
 
     def needs_text_scan(self, compact_json: str) -> bool:
         """Whether a string in this compact JSON could hold a secret by the free-text rules."""
