@@ -29,8 +29,8 @@ def uptime(
     """For each of `WINDOWS` the share of known time that was up, None where nothing is known.
 
     `transitions` are oldest first and reach back at least as far as the longest window; `state` is
-    the last state that was reported, `since` when the device was first seen (µs). Time in a state
-    that is neither up nor down is not known and does not count.
+    the last state that was reported, `since` when the device was first seen (µs). Time before the
+    first sign of it, or in a state that is neither up nor down, is not known and does not count.
     """
     spans = _spans(list(transitions), state, since, now)
     return {name: _share(spans, now - length) for name, length in WINDOWS.items()}
@@ -40,7 +40,7 @@ def _spans(
     transitions: list[Transition], state: str, since: int, now: int
 ) -> list[tuple[int, int, str]]:
     spans: list[tuple[int, int, str]] = []
-    start = since
+    start = min(since, transitions[0].at) if transitions else since
     for change in transitions:
         if change.at > start:
             spans.append((start, change.at, change.before))

@@ -8,7 +8,6 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import License
 
 from collector.core.audited import audited
 from collector.web import (
@@ -35,32 +34,50 @@ _GROUPS: Final = (events, recording, feed, export, stats, devices, settings, key
 
 
 def application(services: Services) -> Litestar:
-    """The ASGI application without its gate. Its OpenAPI document is made at once."""
-    own: list[Any] = [each for group in _GROUPS for each in group.HANDLERS]
-    for resource in audited(services.config.resources):
-        own += activity.handlers(resource)
-    api = Router(document.PREFIX, route_handlers=own)
-    app = Litestar(
-        [api, *prometheus.HANDLERS, *document.HANDLERS],
-        dependencies={
-            "services": Provide(lambda: services, sync_to_thread=False),
-            "who": Provide(provide_who, sync_to_thread=False),
-            "wanted": Provide(provide_filter),
-        },
+    """The ASGI application without its gate."""
+    api = Router(document.PREFIX, route_handlers=_handlers(services))
+    routes: list[Any] = [api, *prometheus.HANDLERS, *document.HANDLERS]
+    return Litestar(
+        routes,
+        dependencies=_dependencies(services),
         before_request=check_query,
         exception_handlers={Exception: handle},
-        openapi_config=OpenAPIConfig(
-            title="collector",
-            version=VERSION,
-            description="The activity log of a machine and its network.",
-            license=License(name="See the project"),
-            use_handler_docstrings=True,
-            path="/none",
-        ),
-        state=State({"services": services}),
+        openapi_config=None,
+        state=State({"services": services, **_described(services, routes)}),
         logging_config=None,
         debug=False,
         request_max_body_size=recording.BODY_MAX,
     )
-    document.provide_document(app)
-    return app
+
+
+def _handlers(services: Services) -> list[Any]:
+    own: list[Any] = [each for group in _GROUPS for each in group.HANDLERS]
+    for resource in audited(services.config.resources):
+        own += activity.handlers(resource)
+    return own
+
+
+def _dependencies(services: Services) -> dict[str, Provide]:
+    return {
+        "services": Provide(lambda: services, sync_to_thread=False),
+        "who": Provide(provide_who, sync_to_thread=False),
+        "wanted": Provide(provide_filter),
+    }
+
+
+def _described(services: Services, routes: list[Any]) -> dict[str, Any]:
+    """The document of these routes, made once by an application that is thrown away.
+
+    An application that keeps Litestar's own configuration would also serve Litestar's own pages,
+    which load scripts from other hosts.
+    """
+    config = OpenAPIConfig(
+        title="collector",
+        version=VERSION,
+        description="The activity log of a machine and its network.",
+        use_handler_docstrings=True,
+    )
+    throwaway = Litestar(
+        routes, dependencies=_dependencies(services), openapi_config=config, logging_config=None
+    )
+    return document.described(throwaway, services.config.categories)

@@ -6,19 +6,20 @@ their media types, and audited resources the extension `x-audit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Response, get
 from litestar.datastructures import State
 
+from collector.event import CATEGORIES
 from collector.web.activity import AUDIT
 from collector.web.feed import LAST_EVENT_ID
 from collector.web.filters import FILTERS
 from collector.web.problems import MEDIA_TYPE, STATUS_OF_CODE
 from collector.web.questions import STATE_KEY, questions
-from collector.web.schemas import BODIES, BOUNDS, WRITTEN
+from collector.web.schemas import BODIES, BOUNDS, written
 
 Json = dict[str, Any]
 PREFIX: Final = "/api/v1"
@@ -42,11 +43,13 @@ _ERRORS: Final[dict[int, str]] = {
 _BASE: Final = (400, 401, 403, 405, 421, 503)
 
 
-def document(app: Litestar) -> Json:
-    """The finished document of an application."""
+def document(app: Litestar, categories: Iterable[str] = ()) -> Json:
+    """The finished document of an application; `categories` are those of the configuration."""
     found: Json = app.openapi_schema.to_schema()
+    for path in [each for each in found["paths"] if each.startswith("/schema")]:
+        del found["paths"][path]
     schemas: Json = found["components"]["schemas"]
-    schemas |= WRITTEN
+    schemas |= written((*CATEGORIES, *categories))
     found["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
         "session": {"type": "apiKey", "in": "cookie", "name": "collector_session"},
@@ -64,11 +67,10 @@ def document(app: Litestar) -> Json:
     return found
 
 
-def provide_document(app: Litestar) -> None:
-    """Make the document once, for `GET /openapi.json`; called when the application is complete."""
-    made = document(app)
-    app.state["document"] = msgspec.json.encode(made)
-    app.state[STATE_KEY] = questions(made)
+def described(app: Litestar, categories: Iterable[str]) -> Json:
+    """What an application keeps of its document: its bytes, and which questions may be asked."""
+    made = document(app, categories)
+    return {"document": msgspec.json.encode(made), STATE_KEY: questions(made)}
 
 
 @get("/openapi.json", tags=["health"], operation_id="openapi")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from collector.config import DAYS_MAX, ENTRIES_MAX
 from collector.config.schema import MAX_BYTES_LEAST
-from collector.event import ACTION_PATTERN, CATEGORIES, DEPTH_MAX, OUTCOMES, SEVERITIES
+from collector.event import ACTION_PATTERN, DEPTH_MAX, OUTCOMES, SEVERITIES
 from collector.web.identity import ROLES
 from collector.web.keys import LABEL
 from collector.web.problems import STATUS_OF_CODE
@@ -60,7 +60,7 @@ def _recorded() -> Json:
     }
 
 
-def _draft() -> dict[str, Json]:
+def _draft(categories: tuple[str, ...]) -> dict[str, Json]:
     """The draft with its bounds; sizes and depth, which JSON schema cannot say, in words."""
 
     def text(limit: int) -> Json:
@@ -91,11 +91,17 @@ def _draft() -> dict[str, Json]:
     }
     properties = {
         "action": {"type": "string", "pattern": ACTION_PATTERN, "maxLength": 100},
-        "id": {"type": ["string", "null"], "format": "uuid"},
+        "id": {
+            "anyOf": [
+                {"type": "null"},
+                {"type": "string", "const": ""},
+                {"type": "string", "format": "uuid"},
+            ]
+        },
         "occurred_at": {"type": ["string", "null"], "format": "date-time"},
-        "category": {"type": ["string", "null"]},
-        "outcome": {"enum": [*OUTCOMES, None]},
-        "severity": {"enum": [*SEVERITIES, None]},
+        "category": {"enum": [*categories, "", None]},
+        "outcome": {"enum": [*OUTCOMES, "", None]},
+        "severity": {"enum": [*SEVERITIES, "", None]},
         "actor": who,
         "on_behalf_of": who,
         "object_type": text(100),
@@ -130,7 +136,7 @@ def _draft() -> dict[str, Json]:
     return {"Draft": draft, "PrincipalInput": principal}
 
 
-def _bodies() -> dict[str, Json]:
+def _bodies(categories: tuple[str, ...]) -> dict[str, Json]:
     """The bodies whose bounds Litestar does not infer through optional fields."""
     days: Json = {"type": "integer", "minimum": 0, "maximum": DAYS_MAX}
     own: Json = {"type": "object", "properties": {"max_days": days}, "required": ["max_days"]}
@@ -142,8 +148,8 @@ def _bodies() -> dict[str, Json]:
         "max_bytes": {"anyOf": [{"type": "integer", "const": 0}, some]},
         "categories": {
             "type": "object",
-            "properties": {name: {**own, "additionalProperties": False} for name in CATEGORIES},
-            "description": "By category; those that the configuration adds are known too.",
+            "properties": {name: {**own, "additionalProperties": False} for name in categories},
+            "additionalProperties": False,
         },
     }
     device: Json = {
@@ -192,10 +198,12 @@ BOUNDS: Final[dict[str, Json]] = {
 }
 """Bounds of query parameters that are lost where a parameter may be absent."""
 
-WRITTEN: Final[dict[str, Json]] = {
-    "Problem": _problem(),
-    "Recorded": _recorded(),
-    **_draft(),
-    **_bodies(),
-}
-"""By the names under which the OpenAPI document has them."""
+
+def written(categories: tuple[str, ...]) -> dict[str, Json]:
+    """The schemas by the names under which the OpenAPI document has them."""
+    return {
+        "Problem": _problem(),
+        "Recorded": _recorded(),
+        **_draft(categories),
+        **_bodies(categories),
+    }

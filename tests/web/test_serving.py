@@ -1,0 +1,151 @@
+"""Sockets: `api.sock` with the kernel's word, TLS, unsafe exposure, ends and restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from collector.errors import ConfigError
+from collector.web.exposure import check, is_loopback
+from tests.requirements import need_root, need_tool
+from tests.web.running import Running, running
+
+
+def curl(path: Path, *arguments: str, uid: int | None = None) -> tuple[int, str]:
+    """Status and body as curl has them over `api.sock`."""
+    command = [need_tool("curl"), "-s", "-w", "\n%{http_code}", "--unix-socket", str(path)]
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, user=uid, check=False, timeout=20
+    )
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), body
+
+
+def test_on_api_sock_the_kernel_says_who_asks_and_the_host_does_not_matter(tmp_path: Path) -> None:
+    with running(tmp_path) as daemon:
+        socket = tmp_path / "api.sock"
+        status, body = curl(socket, "http://any.name.example/api/v1/session")
+        assert status == 200
+        session = json.loads(body)
+        assert (session["role"], session["known"]) == ("admin", True)
+        assert session["actor"]["id"] == str(os.geteuid())
+        data = ("-H", "Content-Type: application/json", "-d", '{"action":"a.b"}')
+        status, body = curl(socket, *data, "http://x/api/v1/events")
+        assert json.loads(body)["accepted"] == 1
+        entry = httpx.get(f"{daemon.url}/api/v1/events?limit=1").json()["entries"][0]
+        assert entry["producer"]["assurance"] == "peercred"
+        assert entry["producer"]["uid"] == os.geteuid()
+        assert entry["producer"]["comm"] == "curl"
+        assert stat.S_IMODE(os.stat(socket).st_mode) == 0o660
+        daemon.stop()
+        assert not socket.exists()
+
+
+def test_another_user_on_api_sock_is_a_viewer(tmp_path: Path) -> None:
+    need_root()
+    with running(tmp_path) as daemon:
+        socket = tmp_path / "api.sock"
+        for part in (socket.parent, *socket.parent.parents):
+            if part != Path("/") and part.stat().st_uid == os.geteuid():
+                part.chmod(part.stat().st_mode | 0o001 | 0o010)
+        socket.chmod(0o666)
+        assert curl(socket, "http://x/api/v1/events", uid=65534)[0] == 200
+        assert (
+            curl(socket, "-X", "DELETE", "http://x/api/v1/events?confirm=clear", uid=65534)[0]
+            == 403
+        )
+        denied = httpx.get(f"{daemon.url}/api/v1/events?action=auth.denied").json()["entries"]
+        assert denied[0]["actor"]["id"] == "65534"
+
+
+def test_listening_beyond_loopback_without_a_key_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="collector keys add"):
+        check("0.0.0.0", 0)
+    check("0.0.0.0", 1)
+    check("127.0.0.1", 0)
+    assert is_loopback("::1")
+    assert not is_loopback("log.example")
+    daemon = Running(tmp_path, extra='host = "0.0.0.0"\n')
+    with pytest.raises(AssertionError, match="keys add"):
+        daemon.start()
+    assert daemon.process is not None
+    assert daemon.process.wait(10) == 78
+
+
+def test_a_port_that_is_taken_stops_the_page_and_not_the_recorder(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with running(tmp_path / "one") as first:
+        second = Running(tmp_path / "two", port=first.port)
+        second.start()  # the first one answers on the port they share
+        try:
+            assert second.process is not None
+            deadline = 200
+            while not (second.path / "c.sock").exists() and deadline:
+                deadline -= 1
+                import time
+
+                time.sleep(0.02)
+            sent = subprocess.run(
+                [
+                    os.sys.executable,
+                    "-m",
+                    "collector",
+                    "emit",
+                    "a.b",
+                    "--socket",
+                    f"{second.path}/c.sock",
+                ],  # type: ignore[attr-defined]
+                capture_output=True,
+                check=False,
+                timeout=20,
+            )
+            assert sent.returncode == 0, sent.stderr
+        finally:
+            assert second.stop()[0] == 0
+
+
+def test_tls_where_a_certificate_is_configured_and_none_on_the_unix_socket(tmp_path: Path) -> None:
+    openssl = need_tool("openssl")
+    made = subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", f"{tmp_path}/key.pem", "-out", f"{tmp_path}/cert.pem"),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    extra = f'tls_cert = "{tmp_path}/cert.pem"\ntls_key = "{tmp_path}/key.pem"\n'
+    daemon = Running(tmp_path, extra=extra)
+    with pytest.raises(AssertionError):
+        daemon.start(3)  # it speaks TLS: the plain probe never gets its answer
+    try:
+        context = ssl.create_default_context(cafile=f"{tmp_path}/cert.pem")
+        with httpx.Client(verify=context) as client:
+            assert client.get(f"https://localhost:{daemon.port}/healthz").status_code == 200
+        assert curl(tmp_path / "api.sock", "http://x/healthz")[0] == 200
+    finally:
+        daemon.kill()
+
+
+def test_a_request_that_is_no_http_ends_its_connection_and_nothing_else(tmp_path: Path) -> None:
+    import socket
+
+    with running(tmp_path) as daemon:
+        for nonsense in (b"\x00\xff\x16\x03\x01\n\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000):
+            with socket.create_connection(("127.0.0.1", daemon.port), timeout=5) as raw:
+                raw.sendall(nonsense)
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(4096):
+                    pass
+        assert httpx.get(f"{daemon.url}/healthz").status_code == 200
