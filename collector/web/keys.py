@@ -18,7 +18,7 @@ from collector.web.problems import Refused, of_error
 from collector.web.services import Given, Who
 from collector.web.session import COOKIE, LIFETIME
 
-LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$"
 Label: TypeAlias = Annotated[str, Meta(pattern=LABEL)]
 
 

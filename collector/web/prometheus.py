@@ -80,7 +80,7 @@ def of_process(found: Metrics) -> list[Metric]:
         _histogram("collector_batch_events", "Events of a transaction.", found.batch_events),
         _gauge("collector_journal_bytes", "Bytes of the database file.", found.journal_bytes),
         _gauge("collector_wal_bytes", "Bytes of the write-ahead log.", found.wal_bytes),
-        _gauge("collector_free_bytes", "Bytes free on the file system.", found.free_bytes),
+        _gauge("collector_free_bytes", "Bytes free inside the database file.", found.free_bytes),
         _gauge("collector_entries", "Entries stored.", found.entries),
         _gauge("collector_first_seq", "The oldest stored seq.", found.first_seq),
         _gauge("collector_last_seq", "The newest seq.", found.last_seq),
