@@ -229,7 +229,7 @@ class Intake:
                 self.backlog -= len(content)
                 size += len(content)
                 drafts = decode_chunk(content)
-                checked = b"\\u0000" not in content
+                checked = b"\\" not in content or b"\\u0000" not in content
                 if drafts is not None:
                     room = GROUP_EVENTS - events
                     if len(drafts) > room:

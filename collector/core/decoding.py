@@ -1,7 +1,7 @@
-"""Lines to drafts. A clean chunk is decoded in one call; anything else line by line, with reasons.
+"""Lines to drafts. A chunk of nothing but drafts is decoded in one go; any other with reasons.
 
-What is one request and what is not never depends on how the bytes were split: the one-call path is
-taken only where every newline of the chunk provably ends one object.
+What is one request and what is not never depends on how the bytes were split: either way each line
+is decoded by itself.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ Request = Draft | dict[str, Any] | Rejected
 
 
 def decode_chunk(chunk: bytes) -> list[Draft] | None:
-    """The drafts of a chunk of whole lines, or None where it must be taken line by line."""
-    count = chunk.count(b"\n")
-    if chunk.count(b"}\n{") != count - 1 or not chunk.endswith(b"}\n") or chunk[0] != 0x7B:
-        return None
+    """The drafts of a chunk of whole lines; None where one of them is something else."""
+    *lines, rest = chunk.split(b"\n")
+    decode = _drafts.decode
     try:
-        drafts = _drafts.decode_lines(chunk)
+        return None if rest else [decode(line) for line in lines]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return drafts if len(drafts) == count else None
 
 
 def decode_line(line: bytes) -> Request:

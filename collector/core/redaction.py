@@ -77,7 +77,11 @@ class Redactor:
         naming = self._naming(tuple(data))
         if naming is None:
             return False
-        return not naming or not any(self._is_secret(data[key]) for key in naming)
+        for key in naming:
+            value = data[key]
+            if isinstance(value, str) and self._names.sensitive(value):
+                return False
+        return True
 
     def needs_text_scan(self, compact_json: str) -> bool:
         """Whether a string in this compact JSON could hold a secret by the free-text rules."""
