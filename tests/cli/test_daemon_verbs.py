@@ -169,7 +169,7 @@ def test_reload_applies_or_tells_why_not(daemon: Daemon) -> None:
     assert daemon.call("reload").code == 0
     daemon.config.write_text(CONFIG + "[retention]\nmax_dayz = 3\n")
     done = daemon.call("reload")
-    assert (done.code, done.out) == (1, "") or done.code == 78
+    assert (done.code, done.out) == (1, "")
     assert "max_dayz" in done.err
     actions = [
         entry["action"] for entry in daemon.call("query", "-a", "config.*", "-o", "json").json()
@@ -240,7 +240,7 @@ def test_verify_finds_damage(daemon: Daemon) -> None:
     daemon.database.write_bytes(content)
     done = daemon.call("verify")
     assert done.code == 65
-    assert done.out or done.err
+    assert "problems" in done.err or "malformed" in done.err
 
 
 def test_devices_come_from_the_daemon_and_else_from_the_journal(daemon: Daemon) -> None:

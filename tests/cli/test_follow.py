@@ -116,7 +116,10 @@ def test_following_ends_quietly_when_nobody_reads(there: dict[str, str], book: B
         process.stdout.readline()
         process.stdout.close()
         # Nothing more is recorded: it must notice without writing.
-        assert process.wait(10) in (0, 141)
+        try:
+            assert process.wait(10) in (0, 141)
+        finally:
+            process.kill()
         assert process.stderr.read() == b""
 
 

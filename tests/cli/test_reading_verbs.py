@@ -106,11 +106,6 @@ def test_what_makes_no_sense_is_usage(query: Cli, book: Book, words: list[str]) 
     assert done.err
 
 
-def test_a_bad_action_or_word_is_usage_too(query: Cli, book: Book) -> None:
-    book.record("x.y")
-    assert query("-a", "No Such").code in (0, 2)
-
-
 def test_a_missing_journal_is_told(cli: Cli, tmp_path: Path) -> None:
     for verb in ("query", "tail", "stats"):
         done = cli(verb, "--db", str(tmp_path / "none.db"))
@@ -149,7 +144,10 @@ def test_a_closed_pipe_ends_quietly(there: dict[str, str], book: Book) -> None:
             assert process.stderr is not None
             process.stdout.readline()
             process.stdout.close()
-            assert process.wait(20) in (0, 141)
+            try:
+                assert process.wait(20) == 141
+            finally:
+                process.kill()
             assert process.stderr.read() == b""
 
 
@@ -241,7 +239,6 @@ def test_an_export_that_fails_leaves_the_old_file(cli: Cli, tmp_path: Path, book
     done = cli("export", "--db", str(tmp_path / "no.db"), "--format", "csv", "--out", str(out))
     assert done.code == 74
     assert out.read_text() == "old"
-    assert sorted(os.listdir(tmp_path)) == sorted({"home", "out", *os.listdir(tmp_path)} - {".out"})
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".out")]
 
 
