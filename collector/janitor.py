@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
 from collector.core.retention import (
+    DAY,
     Limits,
     age_groups,
     cutoff,
@@ -195,9 +196,8 @@ class Janitor:
 
     def _old_totals(self) -> Iterator[None]:
         if self.limits.totals_days:
-            oldest = cutoff(int(self._wall() * 1e6), self.limits.totals_days) // 1_000_000
-            self.pruner.forget_totals({3600: oldest // 3600, 86400: oldest // 86400})
-        yield
+            oldest = cutoff(int(self._wall() * 1e6), self.limits.totals_days)
+            yield from self.pruner.forget_totals(oldest // DAY)
 
     def _find_sweeping(self, now: float) -> None:
         if self._pruned_since_sweep and now - self._swept_at >= SWEEP_EVERY:
@@ -208,6 +208,7 @@ class Janitor:
     def sweep(self) -> None:
         """Clear away everything that the log no longer refers to, as soon as there is time."""
         self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
+        self._jobs.append(("sweep", sweeping.stale_postings(self.journal)))
         self._jobs.append(("sweep", sweeping.stale_ids(self.journal)))
         self._jobs.append(("sweep", sweeping.stale_texts(self.journal, self.intake.forget)))
         self._jobs.append(("sweep", sweeping.give_back(self.journal)))

@@ -1,16 +1,24 @@
-"""Counts over time: from the totals where they tell all, from the entries where they do not."""
+"""Counts: from totals and postings where they tell all, from the entries where they do not.
+
+Unfiltered counts come from the totals, which outlive the entries behind them; facets, and counts by
+actor, are of what is stored.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
+from collector.journal.finding import matching
 from collector.journal.followers import floor
 from collector.journal.planning import Fetch
+from collector.journal.pruning import FORGOTTEN
 from collector.journal.rows import moment
+from collector.journal.tallying import tally
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 """Microseconds."""
@@ -21,65 +29,117 @@ _ACTOR: Final = (
 )
 FACET_COLUMNS: Final = ", ".join((*(f"kinds.{name}" for name in KIND_FIELDS), _ACTOR))
 
+Cells = Counter[tuple[int, str]]
+
+
+def counts(fetch: Fetch, by: CountBy, bucket: Bucket | None, wanted: Filter) -> list[Count]:
+    """See `Reader.counts`."""
+    cells: Cells = Counter()
+    edges = [wanted]
+    if is_unfiltered(wanted) and by != "actor":
+        edges = _from_totals(cells, by, bucket, wanted, fetch)
+    for edge in edges:
+        for rows in matching(fetch, edge, _columns(by, bucket), grouped=True):
+            for start, value, count in rows:
+                cells[start, value] += count
+    return _finished(cells, bucket)
+
+
+def facets(fetch: Fetch, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
+    """See `Reader.facets`."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
+    ranges: list[tuple[int, int]] = [(0, 2**62)]
+    if is_unfiltered(wanted) and wanted.since is None and wanted.until is None:
+        ranges = tally(fetch, found, _ACTOR)
+    for first, last in ranges:
+        for values, count in _grouped(fetch, wanted, first, last):
+            for name, value in zip(FACETS, values, strict=True):
+                if value:
+                    found[name][value] += count
+    return {name: counter.most_common() for name, counter in found.items()}
+
+
+def _grouped(
+    fetch: Fetch, wanted: Filter, first: int, last: int
+) -> Iterator[tuple[list[str], int]]:
+    for rows in matching(fetch, wanted, FACET_COLUMNS, first, last, grouped=True):
+        for *values, count in rows:
+            yield values, count
+
 
 def is_unfiltered(wanted: Filter) -> bool:
     """Whether a filter holds nothing but a range of time."""
-    return msgspec.structs.replace(wanted, since=None, until=None) == Filter()
+    plain = msgspec.structs.replace(wanted, since=None, until=None)
+    return plain == Filter() or (
+        not (wanted.q or "").strip() and msgspec.structs.replace(plain, q=None) == Filter()
+    )
 
 
-def columns(by: CountBy, bucket: Bucket | None) -> str:
+def _columns(by: CountBy, bucket: Bucket | None) -> str:
     """The columns to group entries by: the bucket's number, then the value."""
     start = "0" if bucket is None else floor(_span(bucket) // 1_000_000)
     return f"{start}, {_ACTOR if by == 'actor' else f'kinds.{by}'}"
 
 
-async def from_totals(
-    cells: Counter[tuple[int, str]],
-    by: CountBy,
-    bucket: Bucket | None,
-    wanted: Filter,
-    fetch: Fetch,
+def _from_totals(
+    cells: Cells, by: CountBy, bucket: Bucket | None, wanted: Filter, fetch: Fetch
 ) -> list[Filter]:
     """Add up whole spans from the totals; returns the filters whose entries are still to be counted.
 
-    Those are the entries behind the totals' cursor and the parts of an hour at the ends of the range.
+    Those are the parts of an hour at the ends of the range, and times whose totals are forgotten
+    (`retention.totals_days`) while an entry of theirs may still be stored.
     """
     low, high = wanted.since, wanted.until
     span = DAY if bucket != "hour" and _aligned(low, DAY) and _aligned(high, DAY) else HOUR
     first = None if low is None else -(-low // span)
     last = None if high is None else high // span
+    forgotten = fetch("SELECT value FROM facts WHERE name = ?", (FORGOTTEN,))
+    if forgotten:
+        kept = forgotten[0][0] * (DAY // span)
+        first = kept if first is None else max(first, kept)
     if first is not None and last is not None and first >= last:
         return [wanted]
-    seconds = span // 1_000_000
-    per = _span(bucket) // span if bucket is not None else 0
-    start = (
-        f"CASE WHEN start < 0 THEN (start - {per} + 1) / {per} ELSE start / {per} END"
-        if per
-        else "0"
-    )
-    where, values = ["span = ?"], [seconds]
-    for bound, sign in ((first, ">="), (last, "<")):
-        if bound is not None:
-            where.append(f"start {sign} ?")
-            values.append(bound)
-    rows = await fetch(
-        f"SELECT {start}, kinds.{by}, sum(count) FROM totals JOIN kinds USING (kind)"
-        f" WHERE {' AND '.join(where)} GROUP BY 1, 2",
-        tuple(values),
-    )
-    for number, value, count in rows:
-        cells[number, value] += count
-    await _tail(cells, by, bucket, first, last, span, fetch)
+    _add_totals(cells, by, bucket, first, last, span, fetch)
+    _add_tail(cells, by, bucket, first, last, span, fetch)
     edges = []
-    if low is not None and first is not None and low < first * span:
+    if first is not None and (low is None or low < first * span):
         edges.append(Filter(since=low, until=first * span))
     if high is not None and last is not None and last * span < high:
         edges.append(Filter(since=last * span, until=high))
     return edges
 
 
-async def _tail(
-    cells: Counter[tuple[int, str]],
+def _add_totals(
+    cells: Cells,
+    by: CountBy,
+    bucket: Bucket | None,
+    first: int | None,
+    last: int | None,
+    span: int,
+    fetch: Fetch,
+) -> None:
+    per = _span(bucket) // span if bucket is not None else 0
+    start = (
+        f"CASE WHEN start < 0 THEN (start - {per} + 1) / {per} ELSE start / {per} END"
+        if per
+        else "0"
+    )
+    where, values = ["span = ?"], [span // 1_000_000]
+    for bound, sign in ((first, ">="), (last, "<")):
+        if bound is not None:
+            where.append(f"start {sign} ?")
+            values.append(bound)
+    rows = fetch(
+        f"SELECT {start}, kinds.{by}, sum(count) FROM totals JOIN kinds USING (kind)"
+        f" WHERE {' AND '.join(where)} GROUP BY 1, 2",
+        values,
+    )
+    for number, value, count in rows:
+        cells[number, value] += count
+
+
+def _add_tail(
+    cells: Cells,
     by: CountBy,
     bucket: Bucket | None,
     first: int | None,
@@ -94,16 +154,16 @@ async def _tail(
         if bound is not None:
             where.append(f"occurred_at {sign} ?")
             values.append(bound * span)
-    rows = await fetch(
-        f"SELECT {columns(by, bucket)}, count(*) FROM log JOIN kinds USING (kind)"
+    rows = fetch(
+        f"SELECT {_columns(by, bucket)}, count(*) FROM log JOIN kinds USING (kind)"
         f" WHERE {' AND '.join(where)} GROUP BY 1, 2",
-        tuple(values),
+        values,
     )
     for number, value, count in rows:
         cells[number, value] += count
 
 
-def finished(cells: Counter[tuple[int, str]], bucket: Bucket | None) -> list[Count]:
+def _finished(cells: Cells, bucket: Bucket | None) -> list[Count]:
     """Cells as readers get them: by bucket, then the greatest count first."""
     ordered = sorted(cells.items(), key=lambda cell: (cell[0][0], -cell[1], cell[0][1] or ""))
     return [

@@ -173,11 +173,11 @@ class Segmented(Follower):
 
     def _read(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of the segment, `READ_ROWS` seqs at a time."""
-        start = self.segment << SEGMENT_BITS
-        for first in range(start, start + SEGMENT, READ_ROWS):
+        start, end = self.segment << SEGMENT_BITS, self.end
+        for first in range(start, end + 1, READ_ROWS):
             with translated(self.journal.path):
                 yield self.journal.connection.execute(
-                    sql, (first, first + READ_ROWS - 1)
+                    sql, (first, min(first + READ_ROWS - 1, end))
                 ).fetchall()
 
     def _write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> Step:

@@ -85,6 +85,17 @@ def decode(stored: bytes) -> int:
     return bits(numbers)
 
 
+def only(stored: bytes, live: int) -> bytes:
+    """A stored set without what is not in `live`; empty where nothing is left."""
+    if len(stored) == BITMAP_BYTES:
+        value = decode(stored) & live
+        return encode_bits(value) if value.bit_count() >= DENSE else encode(members(value))
+    numbers = array("H", stored)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return encode([offset for offset in numbers if live >> offset & 1])
+
+
 def members(value: int) -> list[int]:
     """The offsets of a set, ascending."""
     found = []

@@ -19,10 +19,15 @@ from msgspec import Struct
 from collector.core.retention import AgeGroup
 from collector.journal.connection import translated
 from collector.journal.followers import Totals, checksum, derived
-from collector.journal.postings import CHUNK_BITS
+from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512
+STALE: Final = "stale."
+"""Facts named so, with the number of a segment behind, tell that entries were removed from it while
+others stayed, so its postings and words speak of some that are gone. The value counts removals."""
+FORGOTTEN: Final = "totals.forgotten"
+"""The fact that holds the first day, counted from the epoch, whose totals were not forgotten."""
 
 
 class Removed(Struct):
@@ -77,30 +82,45 @@ class Pruner:
             yield len(seqs)
 
     def aged(self, group: AgeGroup, cutoff: int) -> Iterator[int]:
-        """Remove a group's entries recorded before `cutoff` (µs); yields each step's count."""
-        end = self._first_recorded_since(cutoff)
-        whole = not group.only and not group.but
-        if whole:
-            count = end - self.journal.first_seq()
-            if count > 0:
-                yield from self.oldest(count, "age", before=end)
-            return
-        kinds = self._kinds(group)
-        where = f" AND kind {'IN' if group.only else 'NOT IN'} ({','.join('?' * len(kinds))})"
-        key = f"pruned.{group.name or '*'}"
-        start = max(self.journal.fact(key, 0) + 1, self.journal.first_seq())
-        while start < end:
-            last = min(start + STEP_ROWS, end) - 1
-            removed = self._remove(start, last, where, kinds, "age", cursor=key)
-            start = last + 1
-            yield removed
+        """Remove a group's entries recorded before `cutoff` (µs); yields each step's count.
 
-    def forget_totals(self, span_starts: dict[int, int]) -> None:
-        """Remove totals that begin before the given start of each span."""
+        A clock that once was wrong leaves times out of order: each entry is asked for its own, and
+        what is too young now is looked at again the next time.
+        """
+        where = self._of(group)
+        key = f"pruned.{','.join(group.only)}!{','.join(group.but)}"
+        start = max(self.journal.fact(key, 0) + 1, self.journal.first_seq())
+        end, settled = self._first_recorded_since(cutoff), True
+        while start < end:
+            with translated(self.journal.path):
+                last, youngest = self.journal.connection.execute(
+                    "SELECT max(seq), max(recorded) FROM"
+                    " (SELECT seq, occurred_at + delay AS recorded FROM log"
+                    f" WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT {STEP_ROWS})",
+                    (start, end),
+                ).fetchone()
+            if last is None:
+                return
+            settled = settled and youngest < cutoff
+            condition = f"{where} AND occurred_at + delay < ?"
+            cursor = key if settled else ""
+            yield self._remove(start, last, condition, (cutoff,), "age", cursor)
+            start = last + 1
+
+    def forget_totals(self, day: int) -> Iterator[None]:
+        """Remove the totals of days before `day` of the epoch; readers go by the log there."""
         with derived(self.journal):
-            self.journal.connection.executemany(
-                "DELETE FROM totals WHERE span = ? AND start < ?", span_starts.items()
-            )
+            self.journal.set_fact(FORGOTTEN, max(day, self.journal.fact(FORGOTTEN, day)))
+        for span, start in ((3600, day * 24), (86400, day)):
+            gone = STEP_ROWS
+            while gone == STEP_ROWS:
+                with derived(self.journal):
+                    gone = self.journal.connection.execute(
+                        "DELETE FROM totals WHERE (span, start, kind) IN (SELECT span, start, kind"
+                        f" FROM totals WHERE span = ? AND start < ? LIMIT {STEP_ROWS})",
+                        (span, start),
+                    ).rowcount
+                yield
 
     def take_account(self) -> Removed | None:
         """What was removed and not yet reported; call `reported` once it is an entry."""
@@ -118,12 +138,12 @@ class Pruner:
         first = self.journal.first_seq()
         if end <= first:
             return 0
-        kinds = self._kinds(group)
-        where = f"kind {'IN' if group.only else 'NOT IN'} ({','.join('?' * len(kinds))})"
+        where = self._of(group)
         with translated(self.journal.path):
             count: int = self.journal.connection.execute(
-                f"SELECT count(*) FROM log WHERE seq BETWEEN ? AND ? AND {where}",
-                (first, end - 1, *kinds),
+                "SELECT count(*) FROM log WHERE seq BETWEEN ? AND ?"
+                f"{where} AND occurred_at + delay < ?",
+                (first, end - 1, cutoff),
             ).fetchone()[0]
         return count
 
@@ -161,9 +181,13 @@ class Pruner:
 
     def _account(self, rows: list[tuple[Any, ...]], cause: str, left: int) -> None:
         journal = self.journal
-        first, last = rows[0][0], rows[-1][0]
+        seqs = [row[0] for row in rows]
+        first, last = min(seqs), max(seqs)
+        for segment in {seq >> SEGMENT_BITS for seq in seqs}:
+            name = f"{STALE}{segment}"
+            journal.set_fact(name, journal.fact(name, 0) + 1)
         journal.connection.executemany(
-            "DELETE FROM versions WHERE seq = ?", [(row[0],) for row in rows]
+            "DELETE FROM versions WHERE seq = ?", [(seq,) for seq in seqs]
         )
         self._uncheck(rows)
         self.removed.add(cause, len(rows), first, last)
@@ -188,13 +212,17 @@ class Pruner:
                 if row[1]:
                     self.journal.tail_ids.pop(row[1], None)
 
-    def _kinds(self, group: AgeGroup) -> tuple[int, ...]:
+    def _of(self, group: AgeGroup) -> str:
+        """The condition for a group's entries."""
         names = group.only or group.but
+        if not names:
+            return ""
         with translated(self.journal.path):
             rows = self.journal.connection.execute(
                 f"SELECT kind FROM kinds WHERE category IN ({','.join('?' * len(names))})", names
             ).fetchall()
-        return tuple(row[0] for row in rows)
+        numbers = ",".join(str(row[0]) for row in rows)
+        return f" AND kind {'IN' if group.only else 'NOT IN'} ({numbers})"
 
     def _first_recorded_since(self, cutoff: int) -> int:
         """The first seq recorded at or after `cutoff`, by bisection; one past the last if none was."""

@@ -1,8 +1,10 @@
 """Readers: read-only connections on aiosqlite, in any process, with or without a daemon.
 
 Every answer is taken from one snapshot: a read transaction that begins before the cursors are read
-and ends when the page is complete. Pages go by `seq`, and no transaction outlives a page, so that a
-reader never keeps the write-ahead log from being checkpointed for long.
+and ends when the answer is complete. It is worked out as a whole in the connection's own thread, so
+that it costs the event loop one wait, however many statements it takes. Pages go by `seq`, and no
+transaction outlives a page, so that a reader never keeps the write-ahead log from being checkpointed
+for long.
 """
 
 from __future__ import annotations
@@ -10,41 +12,84 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
 import aiosqlite
-import anyio
 import msgspec
 
 from collector.core.ids import assigned_id, assigned_seq
 from collector.core.query import Bucket, Count, CountBy, Filter, Page
-from collector.core.words import words_of
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew, QueryTimeout
 from collector.event import Entry
 from collector.journal import counting
 from collector.journal.connection import APPLICATION_ID, SCHEMA_VERSION, translate, wal_of
-from collector.journal.followers import SEARCH_TEXTS, searchable
-from collector.journal.planning import Plan, make_plan
-from collector.journal.rows import FROM, SELECT, entry
-from collector.journal.search import Stretch, read_cursors, stretches
+from collector.journal.finding import Row, collect, matching
+from collector.journal.planning import Fetch
+from collector.journal.rows import SELECT, entry
+from collector.journal.search import read_cursors
 
 QUERY_SECONDS: Final = 5.0
 """Longest time that one query may take."""
 COUNT_CAP: Final = 10_000
 EXPORT_PAGE: Final = 500
-FIND_AT_ONCE: Final = 128
-"""Seqs looked up in one statement."""
+CACHE_KIB: Final = 8192
+"""Pages that a reader keeps, so that the tail of the log is not fetched anew for each page."""
 _PROGRESS_STEPS: Final = 10_000
 """SQLite instructions between two looks at the clock."""
+_SEQ_MAX: Final = 2**63 - 1
 
-Row = tuple[Any, ...]
+Answer = TypeVar("Answer")
+
+
+class _Snapshot:
+    """One answer's read transaction, in the connection's thread, within its time."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path, self._seconds = path, seconds
+        self._deadline = float("inf")
+        self._connection: sqlite3.Connection
+
+    def answer(self, connection: sqlite3.Connection, question: Callable[[Fetch], Answer]) -> Answer:
+        """Work out an answer. Raises `QueryTimeout`, `JournalError`, and what `question` raises."""
+        self._connection = connection
+        if self._deadline > 0:
+            self._deadline = time.monotonic() + self._seconds
+        connection.set_progress_handler(self._overdue, _PROGRESS_STEPS)
+        try:
+            self.fetch("BEGIN", ())
+            return question(self.fetch)
+        finally:
+            connection.set_progress_handler(None, 0)
+            if connection.in_transaction:
+                connection.rollback()
+
+    def fetch(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """All rows of one SELECT."""
+        if self._overdue():
+            raise self._timeout()
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise self._timeout() from error
+            raise translate(error, self._path) from error
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer any more: end soon. May be called from any thread."""
+        self._deadline = 0.0
+
+    def _overdue(self) -> int:
+        return int(time.monotonic() > self._deadline)
+
+    def _timeout(self) -> QueryTimeout:
+        return QueryTimeout(
+            f"the query took longer than {self._seconds:g} s; narrow it by time or a filter"
+        )
 
 
 class Reader:
@@ -54,8 +99,6 @@ class Reader:
         self.path = path
         self.seconds = seconds
         self._connection = connection
-        self._lock = anyio.Lock()
-        self._deadline = 0.0
         self._tag = 0
 
     @classmethod
@@ -77,12 +120,15 @@ class Reader:
         limit: int = 50,
     ) -> Page:
         """Newest first, from below `before`; with `after`, oldest first from above it."""
-        async with self._snapshot():
-            rows = await self._collect(wanted, before, after, limit + 1)
+        return await self._ask(lambda fetch: self._page(fetch, wanted, before, after, limit))
+
+    def _page(
+        self, fetch: Fetch, wanted: Filter, before: int | None, after: int | None, limit: int
+    ) -> Page:
+        rows = collect(fetch, wanted, before, after, limit + 1)
         entries = [entry(row, self._tag) for row in rows[:limit]]
-        more = len(rows) > limit
-        page = Page(entries=entries, has_more=more)
-        if entries and more:
+        page = Page(entries=entries, has_more=len(rows) > limit)
+        if entries and page.has_more:
             if after is None:
                 page.next_before = entries[-1].seq
             else:
@@ -91,9 +137,13 @@ class Reader:
 
     async def entry(self, key: int | str) -> Entry | None:
         """One entry by its seq or its id; None where there is none."""
-        async with self._snapshot():
-            seq = key if isinstance(key, int) else await self._seq_of(key)
-            rows = await self._fetch(f"{SELECT} WHERE log.seq = ?", (seq,)) if seq else []
+        return await self._ask(lambda fetch: self._entry(fetch, key))
+
+    def _entry(self, fetch: Fetch, key: int | str) -> Entry | None:
+        seq = key if isinstance(key, int) else _seq_of(fetch, key, self._tag)
+        if seq is None or not 0 < seq <= _SEQ_MAX:
+            return None
+        rows = fetch(f"{SELECT} WHERE log.seq = ?", (seq,))
         return entry(rows[0], self._tag) if rows else None
 
     async def export(
@@ -113,267 +163,118 @@ class Reader:
 
     async def count(self, wanted: Filter, cap: int = COUNT_CAP) -> tuple[int, bool]:
         """How many match, and whether that is exact; counting ends at `cap`."""
-        total = 0
-        async with self._snapshot():
-            async for rows in self._matching(wanted, "log.seq"):
-                total += len(rows)
-                if total > cap:
-                    return cap, False
-        return total, True
+        return await self._ask(lambda fetch: _count(fetch, wanted, cap))
 
     async def counts(self, by: CountBy, bucket: Bucket | None, wanted: Filter) -> list[Count]:
         """Counts by a dimension and, with `bucket`, by hour or day; oldest bucket, then greatest.
 
         Unfiltered counts (but for the range of time) include entries that are pruned by now.
         """
-        async with self._snapshot():
-            cells: Counter[tuple[int, str]] = Counter()
-            if counting.is_unfiltered(wanted) and by != "actor":
-                edges = await counting.from_totals(cells, by, bucket, wanted, self._fetch)
-            else:
-                edges = [wanted]
-            for edge in edges:
-                columns = counting.columns(by, bucket)
-                async for rows in self._matching(edge, columns, grouped=True):
-                    for start, value, count in rows:
-                        cells[start, value] += count
-        return counting.finished(cells, bucket)
+        return await self._ask(lambda fetch: counting.counts(fetch, by, bucket, wanted))
 
     async def facets(self, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
         """For each dimension the values that occur among what matches, most frequent first."""
-        found: dict[str, Counter[str]] = {name: Counter() for name in counting.FACETS}
-        async with self._snapshot():
-            async for rows in self._matching(wanted, counting.FACET_COLUMNS, grouped=True):
-                for *values, count in rows:
-                    for name, value in zip(counting.FACETS, values, strict=True):
-                        if value:
-                            found[name][value] += count
-        return {name: counter.most_common() for name, counter in found.items()}
+        return await self._ask(lambda fetch: counting.facets(fetch, wanted))
 
     async def devices(self) -> list[dict[str, Any]]:
         """The device registry's rows."""
-        rows = await self._fetch("SELECT body FROM devices ORDER BY id", ())
+        rows = await self.fetch("SELECT body FROM devices ORDER BY id")
         return [msgspec.json.decode(body) for (body,) in rows]
 
     async def last_seq(self) -> int:
         """The newest seq; 0 in an empty journal."""
-        rows = await self._fetch(
+        rows = await self.fetch(
             "SELECT max(coalesce((SELECT max(seq) FROM log), 0),"
-            " coalesce((SELECT value FROM facts WHERE name = 'last_seq'), 0))",
-            (),
+            " coalesce((SELECT value FROM facts WHERE name = 'last_seq'), 0))"
         )
         last: int = rows[0][0]
         return last
 
     async def info(self) -> dict[str, Any]:
         """Facts for people: journal id, first and last seq, followers' cursors, bytes."""
-        async with self._snapshot():
-            cursors = await read_cursors(self._fetch)
-            facts: dict[str, Any] = dict(
-                await self._fetch("SELECT name, value FROM facts WHERE name NOT GLOB 'hmac*'", ())
-            )
-            pages = (await self._fetch("SELECT page_count FROM pragma_page_count()", ()))[0][0]
-            size = (await self._fetch("SELECT page_size FROM pragma_page_size()", ()))[0][0]
-        return {
-            "journal_id": facts.get("journal_id"),
-            "first_seq": cursors.first if cursors.last else None,
-            "last_seq": max(cursors.last, facts.get("last_seq", 0)),
-            "cursors": {
-                "totals": cursors.totals,
-                "postings": cursors.postings,
-                "words": cursors.words,
-            },
-            "bytes": pages * size,
-        }
-
-    # ── finding ─────────────────────────────────────────────────────────────────────────────────
-
-    async def _collect(
-        self, wanted: Filter, before: int | None, after: int | None, limit: int
-    ) -> list[Row]:
-        rows: list[Row] = []
-        first = 0 if after is None else after + 1
-        last = 2**62 if before is None else before - 1
-        found = self._matching(wanted, None, first, last, after is not None, limit)
-        async for batch in found:
-            rows += batch
-            if len(rows) >= limit:
-                break
-        return rows[:limit]
-
-    async def _matching(
-        self,
-        wanted: Filter,
-        columns: str | None,
-        first: int = 0,
-        last: int = 2**62,
-        ascending: bool = False,
-        limit: int = 1_000_000,
-        grouped: bool = False,
-    ) -> AsyncIterator[list[Row]]:
-        """Batches of matching rows in order: whole entries, or `columns`, counted where `grouped`."""
-        plan = await make_plan(wanted, self._fetch)
-        cursors = await read_cursors(self._fetch)
-        select = _Select(columns, ascending, grouped, plan)
-        async for stretch in stretches(plan, cursors, first, last, ascending, self._fetch):
-            async for rows in self._look(select, stretch, limit):
-                if rows:
-                    limit -= len(rows)
-                    yield rows
-                if limit <= 0:
-                    return
-
-    async def _look(
-        self, select: _Select, stretch: Stretch, limit: int
-    ) -> AsyncIterator[list[Row]]:
-        if stretch.seqs is not None:
-            size = min(FIND_AT_ONCE, max(16, limit))
-            for start in range(0, len(stretch.seqs), size):
-                part = stretch.seqs[start : start + size]
-                yield await self._run(select, f"log.seq IN ({','.join(map(str, part))})", len(part))
-            return
-        low, high = stretch.first, stretch.last
-        if select.grouped and not select.plan.words:
-            yield await self._run(select, f"log.seq BETWEEN {low} AND {high}", limit)
-            return
-        while low <= high:
-            rows, next_ = await self._scan(select, low, high, limit)
-            yield rows
-            limit -= len(rows)
-            if next_ is None or limit <= 0:
-                return
-            low, high = (next_ + 1, high) if select.ascending else (low, next_ - 1)
-
-    async def _scan(
-        self, select: _Select, low: int, high: int, limit: int
-    ) -> tuple[list[Row], int | None]:
-        """One batch of a range, and the last seq looked at, None at the range's end."""
-        size = EXPORT_PAGE if select.plan.words else min(limit, EXPORT_PAGE)
-        rows = await self._fetch(
-            select.sql(f"log.seq BETWEEN {low} AND {high}", size), select.values
-        )
-        if len(rows) < size:
-            return select.checked(rows), None
-        return select.checked(rows), rows[-1][select.seq_at]
-
-    async def _run(self, select: _Select, where: str, limit: int) -> list[Row]:
-        return select.checked(await self._fetch(select.sql(where, limit), select.values))
-
-    async def _seq_of(self, key: str) -> int | None:
-        try:
-            raw = UUID(key).bytes
-        except ValueError:
-            return None
-        assigned = assigned_seq(raw, self._tag)
-        if assigned is not None:
-            rows = await self._fetch(
-                "SELECT occurred_at + delay FROM log WHERE seq = ? AND id = x''", (assigned,)
-            )
-            if rows and UUID(assigned_id(rows[0][0], self._tag, assigned)).bytes == raw:
-                return assigned
-        rows = await self._fetch(
-            "SELECT log.seq FROM ids JOIN log ON log.seq = ids.seq AND log.id = ids.id"
-            " WHERE ids.id = ? UNION ALL SELECT seq FROM log WHERE seq >"
-            " coalesce((SELECT value FROM facts WHERE name = 'cursor.ids'), 0) AND id = ? LIMIT 1",
-            (raw, raw),
-        )
-        return rows[0][0] if rows else None
-
-    # ── the connection ──────────────────────────────────────────────────────────────────────────
+        return await self._ask(_info)
 
     async def fetch(self, sql: str, values: tuple[Any, ...] = ()) -> list[Row]:
         """Rows of one SELECT, for rooms that keep tables of their own. Raises `JournalError`."""
-        return await self._fetch(sql, values)
+        return await self._ask(lambda fetch: fetch(sql, values))
 
-    @asynccontextmanager
-    async def _snapshot(self) -> AsyncIterator[None]:
-        """One answer's read transaction, within the time that a query may take."""
-        async with self._lock:
-            self._deadline = time.monotonic() + self.seconds
-            try:
-                await self._fetch("BEGIN", ())  # cancelled here, it may still have begun
-                yield
-            finally:
-                self._deadline = 0.0
-                with anyio.CancelScope(shield=True):
-                    await self._connection.rollback()
+    # ── the connection ──────────────────────────────────────────────────────────────────────────
 
-    async def _fetch(self, sql: str, values: tuple[Any, ...] | list[Any]) -> list[Row]:
-        if self._overdue():
-            raise self._timeout()
+    async def _ask(self, question: Callable[[Fetch], Answer]) -> Answer:
+        """Have a question answered from one snapshot, in the connection's thread."""
+        snapshot = _Snapshot(self.path, self.seconds)
+        connection = self._connection
         try:
-            rows = await self._connection.execute_fetchall(sql, values)
-            return [tuple(row) for row in rows] if not isinstance(rows, list) else rows
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-                raise self._timeout() from error
-            raise translate(error, self.path) from error
-
-    def _timeout(self) -> QueryTimeout:
-        return QueryTimeout(
-            f"the query took longer than {self.seconds:g} s; narrow it by time or a filter"
-        )
-
-    def _overdue(self) -> int:
-        return int(bool(self._deadline) and time.monotonic() > self._deadline)
+            # aiosqlite's own door to its thread; each of its public methods goes through it, one
+            # statement at a time.
+            run: Callable[..., Awaitable[Answer]] = connection._execute
+            return await run(lambda: snapshot.answer(connection._conn, question))
+        except BaseException:
+            snapshot.abandon()
+            raise
 
     async def start(self) -> None:
         """Check what was opened, and learn the journal's tag. Called by `open`."""
-        await self._connection.set_progress_handler(self._overdue, _PROGRESS_STEPS)
-        application = (await self._fetch("PRAGMA application_id", ()))[0][0]
-        version = (await self._fetch("PRAGMA user_version", ()))[0][0]
-        if application != APPLICATION_ID:
+        self._tag = await self._ask(self._checked)
+
+    def _checked(self, fetch: Fetch) -> int:
+        fetch(f"PRAGMA cache_size = -{CACHE_KIB}", ())
+        if fetch("PRAGMA application_id", ())[0][0] != APPLICATION_ID:
             raise JournalCorrupt(f"{self.path} is not a journal of collector")
+        version = fetch("PRAGMA user_version", ())[0][0]
         if version > SCHEMA_VERSION:
             raise JournalTooNew(f"{self.path} has schema {version}; upgrade collector to read it")
-        self._tag = (await self._fetch("SELECT value FROM facts WHERE name = 'tag'", ()))[0][0]
+        tag: int = fetch("SELECT value FROM facts WHERE name = 'tag'", ())[0][0]
+        return tag
 
 
-class _Select:
-    """The statement of one query: its columns, its order, and what SQL cannot check."""
-
-    def __init__(self, columns: str | None, ascending: bool, grouped: bool, plan: Plan) -> None:
-        self.plan = plan
-        self.ascending = ascending
-        self.values = tuple(plan.values)
-        self.grouped = grouped and plan.words is None
-        self._counted = grouped
-        self.seq_at = 0
-        """The column that holds the seq; with columns of their own, how many those are."""
-        texts = "" if plan.words is None else f", {SEARCH_TEXTS}"
-        if columns is None:
-            self._head = SELECT.replace("\nFROM log", f"{texts}\nFROM log", 1)
-        else:
-            self.seq_at = columns.count(",") + 1 - _nested(columns)
-            extra = ", count(*)" if self.grouped else f", log.seq{texts}"
-            self._head = f"SELECT {columns}{extra} {FROM}"
-
-    def sql(self, where: str, limit: int) -> str:
-        """The statement for one stretch."""
-        head = f"{self._head} WHERE {self.plan.condition(where)}"
-        if self.grouped:
-            return f"{head} GROUP BY {', '.join(map(str, range(1, self.seq_at + 1)))}"
-        return f"{head} ORDER BY log.seq {'ASC' if self.ascending else 'DESC'} LIMIT {limit}"
-
-    def checked(self, rows: list[Row]) -> list[Row]:
-        """The rows that also hold the words asked for, without the columns read for that."""
-        words = self.plan.words
-        if words is None:
-            return rows
-        texts = len(SEARCH_TEXTS.split(","))
-        kept = [row for row in rows if words.match(words_of(searchable(row[-texts:])))]
-        if self._counted:
-            return [(*row[: self.seq_at], 1) for row in kept]
-        return [row[:-texts] for row in kept]
+def _count(fetch: Fetch, wanted: Filter, cap: int) -> tuple[int, bool]:
+    total = 0
+    for rows in matching(fetch, wanted, "log.seq"):
+        total += len(rows)
+        if total > cap:
+            return cap, False
+    return total, True
 
 
-def _nested(columns: str) -> int:
-    """Commas inside parentheses, which separate no columns."""
-    depth = commas = 0
-    for character in columns:
-        depth += (character == "(") - (character == ")")
-        commas += character == "," and depth > 0
-    return commas
+def _info(fetch: Fetch) -> dict[str, Any]:
+    cursors = read_cursors(fetch)
+    facts: dict[str, Any] = dict(
+        fetch("SELECT name, value FROM facts WHERE name IN ('journal_id', 'last_seq')", ())
+    )
+    pages = fetch("SELECT page_count FROM pragma_page_count()", ())[0][0]
+    size = fetch("SELECT page_size FROM pragma_page_size()", ())[0][0]
+    return {
+        "journal_id": facts.get("journal_id"),
+        "first_seq": cursors.first if cursors.last else None,
+        "last_seq": max(cursors.last, facts.get("last_seq", 0)),
+        "cursors": {
+            "totals": cursors.totals,
+            "postings": cursors.postings,
+            "words": cursors.words,
+        },
+        "bytes": pages * size,
+    }
+
+
+def _seq_of(fetch: Fetch, key: str, tag: int) -> int | None:
+    """The seq that an id names, assigned or chosen by its producer."""
+    try:
+        raw = UUID(key).bytes
+    except ValueError:
+        return None
+    assigned = assigned_seq(raw, tag)
+    if assigned is not None:
+        rows = fetch("SELECT occurred_at + delay FROM log WHERE seq = ? AND id = x''", (assigned,))
+        if rows and UUID(assigned_id(rows[0][0], tag, assigned)).bytes == raw:
+            return assigned
+    rows = fetch(
+        "SELECT log.seq FROM ids JOIN log ON log.seq = ids.seq AND log.id = ids.id"
+        " WHERE ids.id = ? UNION ALL SELECT seq FROM log WHERE seq >"
+        " coalesce((SELECT value FROM facts WHERE name = 'cursor.ids'), 0) AND id = ? LIMIT 1",
+        (raw, raw),
+    )
+    return rows[0][0] if rows else None
 
 
 class _Opening:

@@ -43,11 +43,15 @@ _producer: Final = msgspec.json.Decoder(Producer)
 _metadata: Final = msgspec.json.Decoder(dict[str, Any])
 _changes: Final = msgspec.json.Decoder(list[Change])
 _EPOCH: Final = dt.datetime(1970, 1, 1)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+_LEAST: Final = (dt.datetime.min - _EPOCH) // _MICROSECOND
+_MOST: Final = (dt.datetime.max - _EPOCH) // _MICROSECOND
+"""What RFC 3339 can say. With an offset, a producer can name a time that lies just beyond in UTC."""
 
 
 def moment(microseconds: int) -> str:
-    """A time as RFC 3339 in UTC with microseconds."""
-    when = _EPOCH + dt.timedelta(microseconds=microseconds)
+    """A time as RFC 3339 in UTC with microseconds; one before year 1 or after 9999 as the nearest."""
+    when = _EPOCH + dt.timedelta(microseconds=max(_LEAST, min(_MOST, microseconds)))
     return when.isoformat(timespec="microseconds") + "Z"
 
 

@@ -9,7 +9,7 @@ costs time and never an entry.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Struct
@@ -48,9 +48,9 @@ class Cursors(Struct, frozen=True):
     words: int
 
 
-async def read_cursors(fetch: Fetch) -> Cursors:
+def read_cursors(fetch: Fetch) -> Cursors:
     """The cursors, within the current read transaction."""
-    row = (await fetch(_CURSORS, ()))[0]
+    row = (fetch(_CURSORS, ()))[0]
     return Cursors(*row)
 
 
@@ -66,9 +66,9 @@ _CURSORS: Final = "SELECT coalesce((SELECT min(seq) FROM log), 1)" + "".join(
 )
 
 
-async def stretches(
+def stretches(
     plan: Plan, cursors: Cursors, first: int, last: int, ascending: bool, fetch: Fetch
-) -> AsyncIterator[Stretch]:
+) -> Iterator[Stretch]:
     """Where matches can be between two seqs (both included), in the asked-for order."""
     first, last = max(first, cursors.first), min(last, cursors.last)
     if plan.nothing or first > last:
@@ -82,12 +82,9 @@ async def stretches(
         yield tail
     if first <= indexed:
         end = min(last, indexed)
-        masks = await _time_masks(plan, cursors.totals, end, fetch)
+        masks = _time_masks(plan, cursors.totals, end, fetch)
         segments = _segments(first, end, ascending, masks)
-        async for stretch in _narrowed(
-            plan, cursors, segments, first, end, ascending, masks, fetch
-        ):
-            yield stretch
+        yield from _narrowed(plan, cursors, segments, first, end, ascending, masks, fetch)
     if ascending and tail.first <= tail.last:
         yield tail
 
@@ -104,7 +101,7 @@ def _indexed_up_to(plan: Plan, cursors: Cursors) -> int:
     return max(ends)
 
 
-async def _time_masks(plan: Plan, known: int, end: int, fetch: Fetch) -> dict[int, int] | None:
+def _time_masks(plan: Plan, known: int, end: int, fetch: Fetch) -> dict[int, int] | None:
     """For each segment that the plan's range of time touches, which of its offsets can match.
 
     Times are known up to seq `known`; from there to `end` everything can.
@@ -113,7 +110,7 @@ async def _time_masks(plan: Plan, known: int, end: int, fetch: Fetch) -> dict[in
         return None
     low = -(2**62) if plan.since is None else plan.since
     high = 2**62 if plan.until is None else plan.until
-    rows = await fetch("SELECT chunk FROM chunks WHERE greatest >= ? AND least < ?", (low, high))
+    rows = fetch("SELECT chunk FROM chunks WHERE greatest >= ? AND least < ?", (low, high))
     masks: dict[int, int] = defaultdict(int)
     for (chunk,) in rows:
         offset = chunk % _CHUNKS << CHUNK_BITS
@@ -129,7 +126,7 @@ def _segments(first: int, last: int, ascending: bool, masks: dict[int, int] | No
     return wanted if ascending else wanted[::-1]
 
 
-async def _narrowed(
+def _narrowed(
     plan: Plan,
     cursors: Cursors,
     segments: list[int],
@@ -138,18 +135,17 @@ async def _narrowed(
     ascending: bool,
     masks: dict[int, int] | None,
     fetch: Fetch,
-) -> AsyncIterator[Stretch]:
+) -> Iterator[Stretch]:
     start, size = 0, FIRST_SEGMENTS
     while start < len(segments):
         batch = segments[start : start + size]
         start, size = start + size, min(size * 4, MOST_SEGMENTS)
-        possible = await _possible(plan, cursors, batch, fetch)
+        possible = _possible(plan, cursors, batch, fetch)
         for segment in batch:
             base = segment << SEGMENT_BITS
             within = span(max(0, first - base), min(SEGMENT - 1, last - base))
             found = possible[segment] & within & (FULL if masks is None else masks[segment])
-            for stretch in _runs(found, base, ascending):
-                yield stretch
+            yield from _runs(found, base, ascending)
 
 
 def _runs(found: int, base: int, ascending: bool) -> Iterator[Stretch]:
@@ -165,9 +161,7 @@ def _runs(found: int, base: int, ascending: bool) -> Iterator[Stretch]:
     yield Stretch(seqs[0], seqs[-1], seqs if ascending else seqs[::-1])
 
 
-async def _possible(
-    plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch
-) -> dict[int, int]:
+def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -> dict[int, int]:
     """For each segment the offsets that the plan's postings and words allow."""
     possible = dict.fromkeys(segments, FULL)
     posted = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.postings]
@@ -176,7 +170,7 @@ async def _possible(
         if not asked:
             break
         marks = ",".join("?" * len(terms))
-        rows = await fetch(_on("postings", asked, f"term IN ({marks})"), tuple(terms))
+        rows = fetch(_on("postings", asked, f"term IN ({marks})"), tuple(terms))
         _intersect(possible, asked, rows)
     if plan.words is not None:
         worded = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.words]
@@ -191,7 +185,7 @@ async def _possible(
             asked = [n for n in worded if possible[n]]
             if not asked:
                 break
-            _intersect(possible, asked, await fetch(_on("words", asked, condition), values))
+            _intersect(possible, asked, fetch(_on("words", asked, condition), values))
     return possible
 
 

@@ -12,12 +12,17 @@ from typing import Any, Final
 
 from collector.journal.connection import translated
 from collector.journal.followers import derived
-from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
+from collector.journal.postings import CHUNK_BITS, SEGMENT, SEGMENT_BITS, bits, only
+from collector.journal.pruning import STALE
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512
+TRIM_ROWS: Final = 256
+"""Sets of offsets looked through in one step."""
 VACUUM_PAGES: Final = 64
 """Pages given back to the file system in one step."""
+LOOK_ROWS: Final = 2_048
+"""Rows of an index looked through in one step."""
 VACUUM_AT: Final = 256
 """Free pages from which on giving them back is worth it."""
 
@@ -44,10 +49,86 @@ def stale_segments(journal: Journal) -> Iterator[None]:
             yield
             if gone < STEP_ROWS:
                 break
-    with derived(journal):
-        journal.connection.execute("DELETE FROM chunks WHERE chunk < ?", (chunk,))
-        journal.connection.execute("DELETE FROM checksums WHERE chunk < ?", (chunk,))
-    yield
+    for table in ("chunks", "checksums"):
+        gone = STEP_ROWS
+        while gone == STEP_ROWS:
+            with derived(journal):
+                gone = journal.connection.execute(
+                    f"DELETE FROM {table} WHERE chunk IN"
+                    f" (SELECT chunk FROM {table} WHERE chunk < ? LIMIT {STEP_ROWS})",
+                    (chunk,),
+                ).rowcount
+            yield
+
+
+def stale_postings(journal: Journal) -> Iterator[None]:
+    """Take entries that are gone out of the postings and words of segments that still have others.
+
+    A segment that a follower has not been through yet stays marked for the next time.
+    """
+    first = journal.first_seq() >> SEGMENT_BITS
+    for segment, removals in stale(journal):
+        end = (segment + 1 << SEGMENT_BITS) - 1
+        if segment >= first:
+            if min(journal.cursor("postings"), journal.cursor("words")) < end:
+                continue
+            live = _live(journal, segment)
+            for table, key in (("postings", "term"), ("words", "word")):
+                yield from _trim(journal, table, key, segment, live)
+        with derived(journal):
+            journal.connection.execute(
+                "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
+            )
+        yield
+
+
+def stale(journal: Journal) -> list[tuple[int, int]]:
+    """Segments from which entries were removed while others stayed, and how often."""
+    with translated(journal.path):
+        rows = journal.connection.execute(
+            f"SELECT name, value FROM facts WHERE name GLOB '{STALE}*'"
+        ).fetchall()
+    return sorted((int(name.removeprefix(STALE)), value) for name, value in rows)
+
+
+def _live(journal: Journal, segment: int) -> int:
+    """The offsets of a segment whose entries are stored."""
+    start = segment << SEGMENT_BITS
+    with translated(journal.path):
+        return bits(
+            offset
+            for (offset,) in journal.connection.execute(
+                "SELECT seq - ? FROM log WHERE seq BETWEEN ? AND ?",
+                (start, start, start + SEGMENT - 1),
+            )
+        )
+
+
+def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> Iterator[None]:
+    """Take what is not `live` out of one segment's sets; drop those that are empty then."""
+    after: Any = None
+    more = f" AND {key} > ?"
+    while True:
+        with translated(journal.path):
+            rows = journal.connection.execute(
+                f"SELECT {key}, offsets FROM {table} WHERE segment = ?"
+                f"{'' if after is None else more} ORDER BY {key} LIMIT {TRIM_ROWS}",
+                (segment,) if after is None else (segment, after),
+            ).fetchall()
+        if not rows:
+            return
+        after = rows[-1][0]
+        kept = [(value, offsets, only(offsets, live)) for value, offsets in rows]
+        changed = [(new, segment, value) for value, old, new in kept if new and new != old]
+        with derived(journal):
+            journal.connection.executemany(
+                f"UPDATE {table} SET offsets = ? WHERE segment = ? AND {key} = ?", changed
+            )
+            journal.connection.executemany(
+                f"DELETE FROM {table} WHERE segment = ? AND {key} = ?",
+                [(segment, value) for value, _, new in kept if not new],
+            )
+        yield
 
 
 def stale_ids(journal: Journal) -> Iterator[None]:
@@ -81,12 +162,7 @@ def stale_texts(journal: Journal, forget: Callable[[], None]) -> Iterator[None]:
     while seen < journal.last_seq:
         seen = _look(journal, live, seen, seen + STEP_ROWS)
         yield
-    with translated(journal.path):
-        kinds = journal.connection.execute(
-            "SELECT DISTINCT kind FROM totals WHERE span = 86400"
-        ).fetchall()
-    live["kinds"].update(kind for (kind,) in kinds)
-    yield
+    yield from _counted_kinds(journal, live["kinds"])
     for table, key, _ in _DICTIONARIES:
         after = 0
         while True:
@@ -105,6 +181,23 @@ def stale_texts(journal: Journal, forget: Callable[[], None]) -> Iterator[None]:
                     journal.connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", dead)
                 forget()
             yield
+
+
+def _counted_kinds(journal: Journal, live: set[int]) -> Iterator[None]:
+    """Note the kinds that totals still count."""
+    at = (-(2**62), 0)
+    while True:
+        with translated(journal.path):
+            rows = journal.connection.execute(
+                "SELECT start, kind FROM totals WHERE span = 86400 AND (start, kind) > (?, ?)"
+                f" ORDER BY start, kind LIMIT {LOOK_ROWS}",
+                at,
+            ).fetchall()
+        if not rows:
+            return
+        at = rows[-1]
+        live.update(kind for _, kind in rows)
+        yield
 
 
 def _look(journal: Journal, live: dict[str, set[int]], after: int, up_to: int) -> int:
