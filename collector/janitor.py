@@ -50,6 +50,12 @@ LOOK_EVERY: Final = 5.0
 ROTATE_SHARE: Final = 20
 """On a full disk one entry in so many is removed at once, the oldest first."""
 ROTATE_LEAST: Final = 1_000
+LOOK_AFTER: Final = 256
+"""Entries recorded since the last look for work after which producers' commits are worth another."""
+PATIENT: Final = frozenset({"words"})
+"""Followers that cost more than recording does: while producers send, they get a share of the time."""
+PATIENT_SHARE: Final = 0.05
+"""The share: one part in twenty, so that a flood is recorded first and searched a little later."""
 SWEEP_EVERY: Final = 3600.0
 """Seconds between walks through the dictionaries, where anything was pruned since."""
 
@@ -88,10 +94,17 @@ class Janitor:
         self.longest_step = 0.0
         self._wall, self._monotonic, self._clock = wall, monotonic, clock
         self._jobs: deque[tuple[str, Job]] = deque()
+        self._patient: deque[tuple[str, Job]] = deque()
+        """Batches of `PATIENT` followers: after everything else, and seldom while producers send.
+        Dropped, to begin anew, before anything is removed: a batch must not outlive what it read."""
+        self._patient_at = -1e9
         self._wake = asyncio.Event()
+        self._resting = False
+        """Whether nothing was left to do at the last look, so that the next commit is news."""
+        self._look_at_seq = 0
         self._looked_at = self._aged_at = self._swept_at = self._reported_at = -1e9
         self._pruned_since_sweep = bool(self.pruner.take_account())
-        intake.on_commit = self._wake.set
+        intake.on_commit = self._committed
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
 
@@ -99,37 +112,74 @@ class Janitor:
         """Work for as long as there is work, then wait for some."""
         while True:
             if self._jobs or self._find_work():
-                self._slice()
+                self._slice(self._jobs)
+                await asyncio.sleep(0)
+            elif self._patient and self._patient_turn():
+                start = self._monotonic()
+                self._slice(self._patient)
+                end = self._monotonic()
+                self._patient_at = end + (end - start) * (1 / PATIENT_SHARE - 1)
                 await asyncio.sleep(0)
             else:
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(self._patience()):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for time to pass or for enough to be recorded, whichever comes first."""
+        patience = self._patience()
+        self._resting = patience == LOOK_EVERY
+        self._look_at_seq = self.journal.last_seq + self._look_after()
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(patience):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _committed(self) -> None:
+        """Called by the intake after each commit: one event at a time, a look each would cost more."""
+        journal = self.journal
+        if (
+            self._resting
+            or journal.last_seq >= self._look_at_seq
+            or journal.frames >= CHECKPOINT_FRAMES
+        ):
+            self._wake.set()
+
+    def _look_after(self) -> int:
+        """Entries that may come before limits have to be looked at; they hold within 5 %."""
+        limit = self.limits.max_entries if self.limits.enabled else 0
+        return min(LOOK_AFTER, limit // 100 + 1) if limit else LOOK_AFTER
+
+    def _busy(self, now: float) -> bool:
+        return now - self.intake.last_commit < BUSY_FOR
+
+    def _patient_turn(self) -> bool:
+        now = self._monotonic()
+        return now >= self._patient_at or not self._busy(now)
 
     def _patience(self) -> float:
         if self.intake.failing_since is not None:
             return RETRY_MOST
+        if self._patient:
+            return BUSY_FOR
         backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
-    def _slice(self) -> None:
+    def _slice(self, jobs: deque[tuple[str, Job]]) -> None:
         start = now = self._monotonic()
-        end = start + (BUSY_SLICE if start - self.intake.last_commit < BUSY_FOR else SLICE)
+        end = start + (BUSY_SLICE if self._busy(start) else SLICE)
         name = ""
         try:
-            while self._jobs and now < end:
-                name, job = self._jobs[0]
+            while jobs and now < end:
+                name, job = jobs[0]
                 if next(job, self) is self:
-                    self._jobs.popleft()
+                    jobs.popleft()
                 later = self._monotonic()
                 self.seconds[name] += later - now
                 self.longest_step = max(self.longest_step, later - now)
                 now = later
         except JournalError as error:
-            self._jobs.clear()
+            jobs.clear()
             self._trouble(name, error)
         if self.journal.frames >= CHECKPOINT_FRAMES:
             self._checkpoint()
@@ -154,15 +204,21 @@ class Janitor:
             self._look_around()
         self._find_pruning(now)
         if not self._jobs:
-            for follower in self.followers:
-                if follower.due(idle):
-                    self._jobs.append((follower.name, follower.steps()))
-                    break
-        if not self._jobs and idle:
+            self._find_following(idle)
+        if not self._jobs and not self._patient and idle:
             self._find_sweeping(now)
-        if not self._jobs and idle and self.journal.frames >= 1:
+        if not self._jobs and not self._patient and idle and self.journal.frames >= 1:
             self._checkpoint()
         return bool(self._jobs)
+
+    def _find_following(self, idle: bool) -> None:
+        for follower in self.followers:
+            if follower.name in PATIENT:
+                if not self._patient and follower.due(idle):
+                    self._patient.append((follower.name, follower.steps()))
+            elif follower.due(idle):
+                self._jobs.append((follower.name, follower.steps()))
+                return
 
     def _find_pruning(self, now: float) -> None:
         if self.limits.enabled:
@@ -189,6 +245,7 @@ class Janitor:
         return entries_for_bytes(used + self.journal.wal_bytes(), self.limits.max_bytes, entries)
 
     def _prune(self, name: str, job: Iterator[int]) -> None:
+        self._patient.clear()
         self._jobs.append((f"prune.{name}", job))
         self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
         self._jobs.append(("sweep", sweeping.give_back(self.journal)))
@@ -207,6 +264,7 @@ class Janitor:
 
     def sweep(self) -> None:
         """Clear away everything that the log no longer refers to, as soon as there is time."""
+        self._patient.clear()
         self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
         self._jobs.append(("sweep", sweeping.stale_postings(self.journal)))
         self._jobs.append(("sweep", sweeping.stale_ids(self.journal)))
@@ -216,6 +274,7 @@ class Janitor:
 
     def enqueue(self, name: str, job: Job) -> None:
         """Do a job of somebody else's in slices, after what is under way."""
+        self._patient.clear()
         self._jobs.append((name, job))
         self._wake.set()
 
@@ -320,6 +379,7 @@ class Janitor:
 
     def _rotate(self) -> None:
         self._jobs.clear()
+        self._patient.clear()
         count = max(ROTATE_LEAST, self.pruner.entries // ROTATE_SHARE)
         for _ in self.pruner.oldest(count, "full"):
             if self.journal.frames >= CHECKPOINT_FRAMES // 4:
