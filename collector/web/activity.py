@@ -18,11 +18,24 @@ AUDIT: Final = "x-audit"
 """The OpenAPI extension that marks an activity resource; its value names the parent."""
 
 
+def titled(slug: str) -> str:
+    """A slug as part of an operation's name: `price-lists` becomes `PriceLists`."""
+    return "".join(part.capitalize() for part in slug.split("-"))
+
+
+def audit_of(resource: Resource) -> dict[str, Any]:
+    """What `x-audit` says of a resource."""
+    return {
+        "parent": resource.slug,
+        "object_type": resource.object_type,
+        "labels": dict(resource.labels),
+    }
+
+
 def handlers(resource: Resource) -> list[Any]:
     """The two handlers of one audited resource."""
     slug, path = resource.slug, f"/{resource.slug}-activity"
-    name = "".join(part.capitalize() for part in slug.split("-"))
-    audit = {"parent": slug, "object_type": resource.object_type, "labels": dict(resource.labels)}
+    name, audit = titled(slug), audit_of(resource)
 
     @get(
         path,

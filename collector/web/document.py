@@ -1,76 +1,29 @@
-"""The OpenAPI document: Litestar's, made exact where its inference is not.
+"""The OpenAPI document as it is served: the package's own, with what the configuration adds.
 
-Query parameters get the schemas of `filters.FILTERS`, errors their one shape, bodies and streams
-their media types, and audited resources the extension `x-audit`.
+Making the document from the handlers costs 12 MB of memory and a third of a second, which a daemon
+on a small machine should not pay at each start; so it is made once, by `generate.py`, and kept as
+`openapi.json` beside this file. Resources and categories of the configuration are filled in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
+from importlib import resources
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Response, get
+from litestar import Response, get
 from litestar.datastructures import State
 
+from collector.config import Resource
 from collector.event import CATEGORIES
-from collector.web.activity import AUDIT
-from collector.web.feed import LAST_EVENT_ID
-from collector.web.filters import FILTERS
-from collector.web.problems import MEDIA_TYPE, STATUS_OF_CODE
+from collector.web.activity import audit_of, titled
 from collector.web.questions import STATE_KEY, questions
-from collector.web.schemas import BODIES, BOUNDS, written
 
 Json = dict[str, Any]
 PREFIX: Final = "/api/v1"
-_METHODS: Final = ("get", "put", "post", "patch", "delete")
-_OPEN: Final = frozenset({"healthz", "readyz", "getSession", "login", "openapi"})
-"""Operations that need no identity."""
-_PROBLEM: Final[Json] = {"$ref": "#/components/schemas/Problem"}
-_ERRORS: Final[dict[int, str]] = {
-    400: "The request is malformed.",
-    401: "A key is needed, or it is not known.",
-    403: "The caller's role may not do this, or a page of another site asked.",
-    404: "There is no such thing.",
-    405: "The path knows other methods; `Allow` names them.",
-    409: "It is taken.",
-    413: "The body is too large.",
-    415: "The body's media type is not understood.",
-    421: "The Host is none of ours.",
-    503: "Not now; try again.",
-    507: "No space is left for the journal.",
-}
-_BASE: Final = (400, 401, 403, 405, 421, 503)
-
-
-def document(app: Litestar, categories: Iterable[str] = ()) -> Json:
-    """The finished document of an application; `categories` are those of the configuration."""
-    found: Json = app.openapi_schema.to_schema()
-    for path in [each for each in found["paths"] if each.startswith("/schema")]:
-        del found["paths"][path]
-    schemas: Json = found["components"]["schemas"]
-    schemas |= written((*CATEGORIES, *categories))
-    found["components"]["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
-        "session": {"type": "apiKey", "in": "cookie", "name": "collector_session"},
-    }
-    audits = _audits(app)
-    for path, method, operation in _operations(found):
-        _parameters(operation)
-        _body(operation)
-        _responses(path, operation)
-        if operation["operationId"] not in _OPEN:
-            operation["security"] = [{}, {"key": []}, {"session": []}]
-        if method == "get" and path in audits:
-            operation[AUDIT] = audits[path]
-    _bodies(found)
-    return found
-
-
-def described(app: Litestar, categories: Iterable[str]) -> Json:
-    """What an application keeps of its document: its bytes, and which questions may be asked."""
-    made = document(app, categories)
-    return {"document": msgspec.json.encode(made), STATE_KEY: questions(made)}
+_OWN: Final = f"{PREFIX}/devices-activity"
 
 
 @get("/openapi.json", tags=["health"], operation_id="openapi")
@@ -82,126 +35,35 @@ async def openapi(state: State) -> Response[bytes]:
 HANDLERS: Final[list[Any]] = [openapi]
 
 
-def _operations(found: Json) -> Iterator[tuple[str, str, Json]]:
-    for path, methods in found["paths"].items():
-        for method in _METHODS:
-            if method in methods:
-                yield path, method, methods[method]
-
-
-def _audits(app: Litestar) -> dict[str, Json]:
-    return {
-        route.path_format: handler.opt[AUDIT]
-        for route in app.routes
-        for handler in getattr(route, "route_handlers", ())
-        if AUDIT in handler.opt
-    }
-
-
-def _parameters(operation: Json) -> None:
-    filtered = any(each["name"] == "q" for each in operation.get("parameters", ()))
-    for parameter in operation.get("parameters", ()):
-        name, schema = parameter["name"], _without_null(parameter["schema"])
-        schema = {**schema, **BOUNDS.get(name, {})}
-        for noise in ("allowEmptyValue", "allowReserved", "deprecated"):
-            parameter.pop(noise, None)
-        if filtered and parameter["in"] == "query" and name in FILTERS:
-            schema, parameter["description"] = FILTERS[name]
-            if schema.get("type") == "array":
-                parameter["style"], parameter["explode"] = "form", True
-        if name == "Last-Event-ID":
-            schema = {"type": "string", "pattern": LAST_EVENT_ID}
-        parameter["schema"] = schema
-
-
-def _without_null(schema: Json) -> Json:
-    """A query parameter is there or it is not; null cannot be sent."""
-    options = [option for option in schema.get("oneOf", ()) if option.get("type") != "null"]
-    if len(options) == 1:
-        schema = {**options[0], **{k: v for k, v in schema.items() if k != "oneOf"}}
-    schema = {k: v for k, v in schema.items() if not (k == "default" and v is None)}
-    for bound in ("minimum", "maximum"):
-        if isinstance(schema.get(bound), float):
-            schema[bound] = int(schema[bound])
-    return schema
-
-
-def _body(operation: Json) -> None:
-    name = BODIES.get(operation["operationId"])
-    if name is not None:
-        schema = {"$ref": f"#/components/schemas/{name}"}
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
-
-
-def _responses(path: str, operation: Json) -> None:
-    wanted = {*_BASE}
-    if "{" in path:
-        wanted.add(404)
-    name = operation["operationId"]
-    if "requestBody" in operation:
-        wanted |= {413, 415}
-    if name == "recordEvents":
-        wanted.add(507)
-    if name == "addKey":
-        wanted.add(409)
-    responses = operation["responses"]
-    for status in list(responses):
-        if int(status) >= 400:
-            del responses[status]
-    for status in sorted(wanted):
-        responses[str(status)] = {
-            "description": _ERRORS[status],
-            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
-        }
-
-
-def _bodies(found: Json) -> None:
-    """What Litestar cannot infer from a handler that reads or writes bytes."""
+def described(audited: Iterable[Resource], categories: Iterable[str]) -> Json:
+    """What an application keeps of its document: its bytes, and which questions may be asked."""
+    found: Json = msgspec.json.decode(stored())
+    _categories(found["components"]["schemas"], (*CATEGORIES, *categories))
     paths = found["paths"]
-    text: Json = {"type": "string"}
-    events = paths[f"{PREFIX}/events"]["post"]
-    draft: Json = {"$ref": "#/components/schemas/Draft"}
-    events["requestBody"] = {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "anyOf": [draft, {"type": "array", "items": {"anyOf": [draft, {}]}}],
-                    "description": "One draft, or an array in which each element is answered alone.",
-                }
-            },
-            "application/x-ndjson": {
-                "schema": {**text, "description": "One draft a line, each answered alone."}
-            },
-        },
-    }
-    for status, code in ((413, "too_large"), (415, "unsupported_media_type")):
-        assert STATUS_OF_CODE[code] == status
-        events["responses"][str(status)] = {
-            "description": _ERRORS[status],
-            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
-        }
-    _content(events, {"application/json": {"$ref": "#/components/schemas/Recorded"}})
-    _content(paths[f"{PREFIX}/events/stream"]["get"], {"text/event-stream": text})
-    export = {
-        "text/csv": text,
-        "application/json": {"type": "array", "items": {"$ref": "#/components/schemas/Entry"}},
-        "application/x-ndjson": text,
-    }
-    _content(paths[f"{PREFIX}/events/export"]["get"], export)
-    _content(paths["/metrics"]["get"], {"text/plain": text})
-    ready: Json = {"type": "object", "properties": {"status": text}, "required": ["status"]}
-    _content(paths["/readyz"]["get"], {"application/json": ready})
-    _content(paths["/openapi.json"]["get"], {"application/json": {"type": "object"}})
-    for path, method in ((f"{PREFIX}/session", "delete"), (f"{PREFIX}/keys/{{label}}", "delete")):
-        paths[path][method]["responses"]["204"].pop("content", None)
+    templates = {path: paths.pop(path) for path in list(paths) if path.startswith(_OWN)}
+    for resource in audited:
+        for path, methods in templates.items():
+            own = path.replace(_OWN, f"{PREFIX}/{resource.slug}-activity")
+            paths[own] = _for(resource, methods)
+    return {"document": msgspec.json.encode(found), STATE_KEY: questions(found)}
 
 
-def _content(operation: Json, content: dict[str, Json]) -> None:
-    good = next(status for status in operation["responses"] if status.startswith("2"))
-    operation["responses"][good]["content"] = {
-        media: {"schema": schema} for media, schema in content.items()
-    }
+def stored() -> bytes:
+    """The file as it is in the package."""
+    return resources.files("collector.web").joinpath("openapi.json").read_bytes()
+
+
+def _categories(schemas: Json, known: tuple[str, ...]) -> None:
+    schemas["Draft"]["properties"]["category"]["enum"] = [*known, "", None]
+    own = schemas["RetentionChange"]["properties"]["categories"]["properties"]
+    any_of_them = next(iter(own.values()))
+    own |= dict.fromkeys(known, any_of_them)
+
+
+def _for(resource: Resource, methods: Json) -> Json:
+    """The device's operations as those of another resource."""
+    made: Json = {}
+    for method, operation in methods.items():
+        name = re.sub("Devices(?=Activity)", titled(resource.slug), operation["operationId"])
+        made[method] = {**operation, "operationId": name, "x-audit": audit_of(resource)}
+    return made

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 from msgspec import Struct
@@ -48,3 +49,9 @@ def identity_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Identity:
 def provide_who(request: Request[Any, Any, Any]) -> Identity:
     """The dependency `who`."""
     return identity_of(request)
+
+
+def provide_services(state: State) -> Services:
+    """The dependency `services`."""
+    services: Services = state["services"]
+    return services

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,11 +11,32 @@ from pathlib import Path
 import pytest
 
 from collector.event import DRAFT_FIELDS
-from tests.web.conftest import House
+from collector.web.document import stored
+from collector.web.generate import generate
+from tests.web.conftest import House, house_at
 from tests.web.running import running
 
 pytestmark = pytest.mark.anyio
 DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_stored_document_is_the_one_that_the_code_makes() -> None:
+    """After a change: python -m collector.web.generate > collector/web/openapi.json"""
+    assert json.loads(stored()) == json.loads(json.dumps(generate()))
+
+
+async def test_resources_and_categories_of_the_configuration_are_in_it(tmp_path: Path) -> None:
+    resource = {"slug": "price-lists", "object_type": "price", "audit": True}
+    made = house_at(tmp_path, resources=[resource], categories=["invoices"])
+    async with made as house, house.client() as client:
+        document = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/api/v1/price-lists-activity"]["get"]
+    assert operation["operationId"] == "listPriceListsActivity"
+    assert operation["x-audit"]["object_type"] == "price"
+    assert "/api/v1/devices-activity/{key}" in document["paths"]
+    schemas = document["components"]["schemas"]
+    assert "invoices" in schemas["Draft"]["properties"]["category"]["enum"]
+    assert "invoices" in schemas["RetentionChange"]["properties"]["categories"]["properties"]
 
 
 async def test_every_operation_is_described_and_every_error_has_one_shape(house: House) -> None:
