@@ -23,8 +23,8 @@ from collector.client.losses import Losses, Report
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
-BATCH: Final = 500
-BATCH_BYTES: Final = 256 * 1024
+BATCH: Final = 2000
+BATCH_BYTES: Final = 512 * 1024
 """One `send`; half of what may be in flight."""
 LINGER: Final = 0.002
 """Seconds between waking and taking, so that a burst of calls travels together."""

@@ -20,7 +20,7 @@ from collector.client.items import Item, answer, fail
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
-WINDOW: Final = 500
+WINDOW: Final = 4000
 """Lines of one call under way; their replies stay far below the daemon's limit of unread bytes."""
 BACKOFF_FIRST: Final = 0.02
 BACKOFF_MOST: Final = 0.5
