@@ -35,7 +35,7 @@ def synchronised() -> bool:
         state: int = libc.adjtimex(ctypes.create_string_buffer(512))
     except (OSError, AttributeError):
         return True  # nothing to ask: the clock is all there is
-    return 0 <= state < _TIME_ERROR
+    return state != _TIME_ERROR  # -1: not allowed to ask, and the clock is all there is
 
 
 class ClockWatch:

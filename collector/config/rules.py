@@ -95,6 +95,11 @@ def _tls(settings: Settings) -> Findings:
         yield "web.tls_cert", "missing: web.tls_key is set, and neither works alone"
 
 
+def _forward(settings: Settings) -> Findings:
+    if settings.forward.nats.enabled:
+        yield "forward.nats.enabled", "this version of collector does not forward yet; leave it off"
+
+
 _RULES: tuple[Callable[[Settings], Findings], ...] = (
     _paths,
     _categories,
@@ -103,4 +108,5 @@ _RULES: tuple[Callable[[Settings], Findings], ...] = (
     _devices,
     _resources,
     _tls,
+    _forward,
 )

@@ -21,7 +21,7 @@ class Caller(Struct, frozen=True):
 
 
 class PruneRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One-off limits; None leaves a limit as it is configured, 0 means no limit."""
+    """One-off limits, 0 for none. Those that are given count alone; without any, the configured."""
 
     max_days: int | None = None
     max_entries: int | None = None

@@ -79,3 +79,9 @@ def test_a_socket_path_of_exactly_the_kernels_limit_is_accepted() -> None:
     path = "/" + "x" * 106
     config = Config.from_mapping({"sources": {"unix": {"path": path}}}, ENVIRON)
     assert config.sources.unix.path == path
+
+
+def test_forwarding_is_refused_as_long_as_nothing_forwards() -> None:
+    with pytest.raises(ConfigError, match="does not forward yet") as caught:
+        Config.from_mapping({"forward": {"nats": {"enabled": True}}}, {"HOME": "/home/ada"})
+    assert caught.value.path == "forward.nats.enabled"
