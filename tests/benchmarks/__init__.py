@@ -1,0 +1,1 @@
+"""Benchmarks: the table of targets, measured as ratios in one run. See `docs/benchmarks.md`."""
