@@ -257,7 +257,9 @@ class Janitor:
             yield from self.pruner.forget_totals(oldest // DAY)
 
     def _find_sweeping(self, now: float) -> None:
-        if self._pruned_since_sweep and now - self._swept_at >= SWEEP_EVERY:
+        if now - self._swept_at < SWEEP_EVERY:
+            return
+        if self._pruned_since_sweep or sweeping.is_due(self.journal):
             self._swept_at = now
             self._pruned_since_sweep = False
             self.sweep()
@@ -270,6 +272,7 @@ class Janitor:
         self._jobs.append(("sweep", sweeping.stale_ids(self.journal)))
         self._jobs.append(("sweep", sweeping.stale_texts(self.journal, self.intake.forget)))
         self._jobs.append(("sweep", sweeping.give_back(self.journal)))
+        self._jobs.append(("sweep", sweeping.wipe(self.journal)))
         self._wake.set()
 
     def enqueue(self, name: str, job: Job) -> None:

@@ -134,19 +134,34 @@ def _checksums(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _holes(connection: sqlite3.Connection) -> Iterator[str]:
-    """Seqs that are missing and that no `events.pruned` or `events.cleared` speaks of."""
-    pruned = _pruned(connection)
+    """Seqs that are missing and that no `events.pruned` or `events.cleared` speaks of.
+
+    Such entries are themselves pruned in time, while older ones of other categories may stay. So
+    before the oldest of them that is left, only the number of missing entries is held to account.
+    """
+    pruned, oldest = _pruned(connection)
     gaps = connection.execute(
         "SELECT before + 1, seq - 1 FROM (SELECT seq, lag(seq, 1, 0) OVER (ORDER BY seq) AS before"
         " FROM log) WHERE seq > before + 1"
     )
     for first, last in gaps:
-        if not any(low <= first and last <= high for low, high in pruned):
+        accounted = last < oldest or any(low <= first and last <= high for low, high in pruned)
+        if not accounted:
             yield f"entries {first} to {last} are missing and no pruning accounts for them"
+    first, last, count = connection.execute(
+        "SELECT min(seq), max(seq), count(*) FROM log"
+    ).fetchone()
+    facts = dict(
+        connection.execute("SELECT name, value FROM facts WHERE name IN ('holes', 'last_seq')")
+    )
+    if count:
+        missing = max(last, facts.get("last_seq", 0)) + 1 - first - count - facts.get("holes", 0)
+        if missing:
+            yield f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored"
 
 
-def _pruned(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Ranges of seqs in which entries may be missing, merged where they touch."""
+def _pruned(connection: sqlite3.Connection) -> tuple[list[tuple[int, int]], int]:
+    """Ranges of seqs in which entries may be missing, and the first seq that speaks of one."""
     rows = connection.execute(
         "SELECT seq, action, metadata FROM log JOIN kinds USING (kind)"
         " WHERE action IN ('events.pruned', 'events.cleared')"
@@ -164,11 +179,22 @@ def _pruned(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     if pending is not None:
         open_account: dict[str, Any] = msgspec.json.decode(pending[0])
         ranges.append((open_account["from_seq"], open_account["to_seq"]))
-    # Reports of pruning are themselves pruned in time; everything before the first entry was.
+    oldest = _oldest_report(connection)
     first = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
     if first is not None:
         ranges.append((1, first - 1))
-    return _merged(ranges)
+    return _merged(ranges), oldest
+
+
+def _oldest_report(connection: sqlite3.Connection) -> int:
+    """Where the account of pruning begins that is still stored; at the end where none is."""
+    row = connection.execute(
+        "SELECT min(seq), (SELECT value FROM facts WHERE name = 'last_seq') FROM log"
+        " JOIN kinds USING (kind) WHERE action IN ('events.pruned', 'events.cleared')"
+    ).fetchone()
+    if row[0] is not None:
+        return int(row[0])
+    return 0 if row[1] is None else int(row[1]) + 1
 
 
 def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -147,6 +147,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA cache_size = -8192")
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")
+    run("PRAGMA secure_delete = ON")  # what was pruned must not be found in free pages
     if empty:
         run(f"PRAGMA application_id = {APPLICATION_ID}")
     migrate(connection, version)

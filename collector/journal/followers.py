@@ -48,6 +48,9 @@ IDS_BATCH: Final = 32_768
 """Ids merged into their index at once: random ones touch a page each, so few large merges."""
 IDS_SMALL: Final = 4_096
 """Ids that are worth a merge when there is nothing else to do."""
+IDS_LAG: Final = 65_536
+"""Entries behind which the cursor may stay at most, however few ids they brought: a start, and a look
+for an id, go through the log from there on."""
 
 DERIVED_FRAMES: Final = 8
 """Pages that a derived transaction writes, about; see `Journal.frames`."""
@@ -271,7 +274,8 @@ class Ids(Follower):
     name = "ids"
 
     def due(self, idle: bool) -> bool:
-        return len(self.journal.tail_ids) >= (IDS_SMALL if idle else IDS_BATCH)
+        ids, far = len(self.journal.tail_ids), self.lag >= IDS_LAG
+        return ids >= IDS_SMALL or far if idle else ids >= IDS_BATCH or (far and ids < IDS_SMALL)
 
     def steps(self) -> Step:
         journal, up_to = self.journal, self.journal.last_seq

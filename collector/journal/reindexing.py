@@ -69,8 +69,8 @@ def rebuild(journal: Journal) -> Iterator[Any]:
 def _range(journal: Journal, chunk: int) -> None:
     first = chunk << CHUNK_BITS
     journal.connection.execute(
-        "INSERT OR REPLACE INTO chunks SELECT ?, min(occurred_at), max(occurred_at) FROM log"
-        " WHERE seq BETWEEN ? AND ? HAVING count(*) > 0",
+        "INSERT OR REPLACE INTO chunks SELECT * FROM (SELECT ?, min(occurred_at) AS least,"
+        " max(occurred_at) FROM log WHERE seq BETWEEN ? AND ?) WHERE least IS NOT NULL",
         (chunk, first, first + (1 << CHUNK_BITS) - 1),
     )
 

@@ -70,7 +70,7 @@ def stale_postings(journal: Journal) -> Iterator[None]:
     for segment, removals in stale(journal):
         end = (segment + 1 << SEGMENT_BITS) - 1
         if segment >= first:
-            if min(journal.cursor("postings"), journal.cursor("words")) < end:
+            if _derived_up_to(journal) < end:
                 continue
             live = _live(journal, segment)
             for table, key in (("postings", "term"), ("words", "word")):
@@ -89,6 +89,16 @@ def stale(journal: Journal) -> list[tuple[int, int]]:
             f"SELECT name, value FROM facts WHERE name GLOB '{STALE}*'"
         ).fetchall()
     return sorted((int(name.removeprefix(STALE)), value) for name, value in rows)
+
+
+def is_due(journal: Journal) -> bool:
+    """Whether a segment's postings speak of entries that are gone, and can be made not to."""
+    end = _derived_up_to(journal)
+    return any((segment + 1 << SEGMENT_BITS) - 1 <= end for segment, _ in stale(journal))
+
+
+def _derived_up_to(journal: Journal) -> int:
+    return min(journal.cursor("postings"), journal.cursor("words"))
 
 
 def _live(journal: Journal, segment: int) -> int:
@@ -213,6 +223,12 @@ def _look(journal: Journal, live: dict[str, set[int]], after: int, up_to: int) -
             for _name in names:
                 live[table].update(next(by_column))
     return min(up_to, journal.last_seq)
+
+
+def wipe(journal: Journal) -> Iterator[None]:
+    """Leave no copy of what was removed in the write-ahead log, unless a reader is at work just now."""
+    journal.wipe()
+    yield
 
 
 def give_back(journal: Journal) -> Iterator[None]:

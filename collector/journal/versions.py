@@ -125,8 +125,8 @@ CREATE VIEW "{view}" AS
 SELECT
   entries.id, versions.object_id, entries.occurred_at AS changed_at,
   coalesce(entries.actor_name, entries.actor_id) AS actor, versions.change_type,
-  (SELECT json_group_object(change.value ->> '$.field',
-     json_array(json(change.value -> '$.old'), json(change.value -> '$.new')))
+  (SELECT json_group_object(json_extract(change.value, '$.field'),
+     json(json_extract(change.value, '$.old', '$.new')))
    FROM json_each(versions.changes) AS change) AS fields,
   versions.seq
 FROM versions JOIN entries USING (seq)

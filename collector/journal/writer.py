@@ -186,6 +186,21 @@ class Journal:
         self.frames = max(0, frames - copied)
         return not busy and frames == copied
 
+    def wipe(self) -> bool:
+        """Checkpoint and empty the write-ahead log's file, where old pages linger; whether it worked.
+
+        It does not while a reader is in the midst of an answer. Raises `JournalError`.
+        """
+        if not self.checkpoint():
+            return False
+        try:
+            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                return False
+            raise translate(error, self.path) from error
+        return not busy
+
     # ── ids ─────────────────────────────────────────────────────────────────────────────────────
 
     def known_ids(self, ids: Iterable[bytes]) -> dict[bytes, int]:
