@@ -254,3 +254,23 @@ def test_200_subscribers_cost_at_most_10_megabytes(tmp_path: Path) -> None:
         for one in warm:
             one.close()
     assert grown <= 10 * 1024 * 1024, f"{grown / 1024 / 1024:.1f} MiB"
+
+
+async def test_what_arrives_while_the_journal_is_read_comes_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment between joining the hub and the last look at the journal: both have the entry."""
+    subscribe = house.daemon.hub.subscribe
+
+    def and_record(*arguments: Any) -> Any:
+        subscription = subscribe(*arguments)
+        house.record()
+        return subscription
+
+    monkeypatch.setattr(house.daemon.hub, "subscribe", and_record)
+    listener = Listener(house, 0)
+    await eventually(lambda: len(listener.seqs) >= house.daemon.journal.last_seq)
+    house.record()
+    await eventually(lambda: listener.seqs[-1:] == [house.daemon.journal.last_seq])
+    assert listener.seqs == list(range(1, house.daemon.journal.last_seq + 1))
+    await listener.leave()
