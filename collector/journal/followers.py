@@ -54,6 +54,10 @@ IDS_LAG: Final = 65_536
 """Entries behind which the cursor may stay at most, however few ids they brought: a start, and a look
 for an id, go through the log from there on."""
 
+STALE: Final = "stale."
+"""Facts named so, with the number of a segment behind, tell that entries were removed from it while
+others stayed, so its postings and words speak of some that are gone. The value counts removals."""
+
 DERIVED_FRAMES: Final = 8
 """Pages that a derived transaction writes, about; see `Journal.frames`."""
 
@@ -325,7 +329,7 @@ class Search(Segmented):
     def steps(self) -> Step:
         words: dict[str, list[int]] = defaultdict(list)
         sums: dict[int, int] = defaultdict(int)
-        start = self.segment << SEGMENT_BITS
+        start, removals = self.segment << SEGMENT_BITS, self._removals()
         for rows in self._read(_SEARCHED):
             for at in range(0, len(rows), SEARCH_ROWS):
                 for texts, row in map(_split, rows[at : at + SEARCH_ROWS]):
@@ -334,6 +338,8 @@ class Search(Segmented):
                         words[word].append(seq - start)
                     sums[seq >> CHUNK_BITS] += checksum(row)
                 yield
+        if self._removals() != removals:
+            return  # what was summed up is not what is stored now: begin anew
         with derived(self.journal):
             self.journal.connection.executemany(
                 "INSERT OR REPLACE INTO checksums VALUES (?, ?)", sums.items()
@@ -344,6 +350,11 @@ class Search(Segmented):
         segment = self.segment
         rows_ = ((segment, word, encode(words[word])) for word in keys)
         yield from self._write("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", rows_)
+
+    def _removals(self) -> tuple[int, int]:
+        """What changes with every removal from the segment."""
+        count: int = self.journal.fact(f"{STALE}{self.segment}", 0)
+        return count, self.journal.first_seq()
 
     def reset(self) -> Iterable[str]:
         return ("DELETE FROM words", "DELETE FROM checksums")

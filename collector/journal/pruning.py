@@ -18,14 +18,11 @@ from msgspec import Struct
 
 from collector.core.retention import AgeGroup
 from collector.journal.connection import translated
-from collector.journal.followers import Totals, checksum, derived
+from collector.journal.followers import STALE, Totals, checksum, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512
-STALE: Final = "stale."
-"""Facts named so, with the number of a segment behind, tell that entries were removed from it while
-others stayed, so its postings and words speak of some that are gone. The value counts removals."""
 FORGOTTEN: Final = "totals.forgotten"
 """The fact that holds the first day, counted from the epoch, whose totals were not forgotten."""
 

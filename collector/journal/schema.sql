@@ -155,13 +155,16 @@ SELECT
       ((log.occurred_at + log.delay) / 1000) >> 16, ((log.occurred_at + log.delay) / 1000) & 65535,
       (log.occurred_at + log.delay) % 1000, 32768 | (SELECT value FROM facts WHERE name = 'tag'), log.seq)
   END AS id,
-  strftime('%Y-%m-%dT%H:%M:%S', log.occurred_at / 1000000, 'unixepoch')
-    || printf('.%06dZ', log.occurred_at % 1000000) AS occurred_at,
-  strftime('%Y-%m-%dT%H:%M:%S', (log.occurred_at + log.delay) / 1000000, 'unixepoch')
-    || printf('.%06dZ', (log.occurred_at + log.delay) % 1000000) AS recorded_at,
+  strftime('%Y-%m-%dT%H:%M:%S',
+      (log.occurred_at - (log.occurred_at < 0) * 999999) / 1000000, 'unixepoch')
+    || printf('.%06dZ', (log.occurred_at % 1000000 + 1000000) % 1000000) AS occurred_at,
+  strftime('%Y-%m-%dT%H:%M:%S',
+      ((log.occurred_at + log.delay) - ((log.occurred_at + log.delay) < 0) * 999999) / 1000000, 'unixepoch')
+    || printf('.%06dZ', ((log.occurred_at + log.delay) % 1000000 + 1000000) % 1000000) AS recorded_at,
   kinds.action, kinds.category, kinds.outcome, kinds.severity, kinds.source,
-  CASE WHEN log.pid <> 0 THEN json_set(producers.body, '$.pid', log.pid) ELSE producers.body END
-    AS producer,
+  CASE WHEN log.pid <> 0
+    THEN substr(producers.body, 1, length(producers.body) - 1) || ',"pid":' || log.pid || '}'
+    ELSE producers.body END AS producer,
   nullif(actor.type, '') AS actor_type, nullif(actor.id, '') AS actor_id,
   nullif(actor.name, '') AS actor_name, nullif(actor.role, '') AS actor_role,
   nullif(actor.email, '') AS actor_email,

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from collector.journal.connection import translated
-from collector.journal.followers import derived
+from collector.journal.followers import STALE, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT, SEGMENT_BITS, bits, only
-from collector.journal.pruning import STALE
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from collector.core.query import KIND_FIELDS
+from collector.journal.followers import STALE
 from collector.journal.planning import Fetch
 from collector.journal.postings import BITMAP_BYTES, SEGMENT_BITS, TAGS, term
-from collector.journal.pruning import STALE
 from collector.journal.search import read_cursors
 
 SEGMENTS_AT_ONCE: Final = 64
