@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -17,12 +17,14 @@ from anyio.abc import SocketStream
 from anyio.lowlevel import current_token
 
 from collector.client import notices
-from collector.client.exchange import BACKOFF_FIRST, BACKOFF_MOST, PROBE, WINDOW
+from collector.client.exchange import BACKOFF_FIRST, BACKOFF_MOST, PROBE
 from collector.client.ids import jitter
 from collector.client.items import Item, answer, fail
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
+WINDOW: Final = 500
+"""Lines of one call under way; fewer than in threads, since nothing is read during a `send`."""
 _decode = msgspec.json.Decoder(Receipt).decode_lines
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 

@@ -5,6 +5,7 @@ It costs the import of `socket` and msgspec and nothing more: `collector emit` s
 
 from __future__ import annotations
 
+import select
 import socket
 from time import monotonic
 from types import TracebackType
@@ -46,6 +47,7 @@ class Connection:
         try:
             self._socket.settimeout(timeout)
             self._socket.connect("\0" + path[1:] if path.startswith("@") else path)
+            self._socket.setblocking(False)
         except (OSError, ValueError) as error:
             self._socket.close()
             raise DaemonUnreachable(f"no daemon answers at {path}: {_why(error)}") from error
@@ -72,11 +74,30 @@ class Connection:
         """
         if not frames.endswith(b"\n"):
             frames += b"\n"
-        try:
-            self._socket.settimeout(self.timeout)
-            self._socket.sendall(frames)
-        except OSError as error:
-            raise DaemonUnreachable(f"{self.path} took no more: {_why(error)}") from error
+        self._send(frames, select.POLLOUT)
+
+    def send_and_gather(self, frames: bytes) -> None:
+        """Send many lines and keep the replies that come meanwhile for `receive`.
+
+        So neither side waits for the other with both directions full. Nobody else may read.
+        """
+        self._send(frames, select.POLLOUT | select.POLLIN)
+
+    def _send(self, frames: bytes, events: int) -> None:
+        view = memoryview(frames)
+        deadline = monotonic() + self.timeout
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+                continue
+            except BlockingIOError:
+                ready = self._wait(events, deadline)
+            except OSError as error:
+                raise DaemonUnreachable(f"{self.path} took no more: {_why(error)}") from error
+            if not ready:
+                raise DaemonUnreachable(f"{self.path} took no more: timed out")
+            if ready & select.POLLIN:
+                self._take()
 
     def receive(self, timeout: float | None = None) -> Receipt:
         """The receipt of the oldest open request; `timeout` goes before the connection's own."""
@@ -127,11 +148,29 @@ class Connection:
             self._fill(deadline)
 
     def _fill(self, deadline: float) -> None:
+        if not self._wait(select.POLLIN, deadline):
+            raise ReplyTimeout(f"{self.path} gave no answer in time")
+        self._take()
+
+    def _wait(self, events: int, deadline: float) -> int:
+        """What the socket is ready for; 0 where nothing came until `deadline`.
+
+        The socket itself is non-blocking and has no timeout: one thread may send while another
+        receives, each with a time of its own. (`poll`: `select` knows no descriptor above 1023.)
+        """
+        poll = select.poll()
         try:
-            self._socket.settimeout(max(deadline - monotonic(), 0.000_001))
+            poll.register(self._socket, events)
+            ready = poll.poll(max(deadline - monotonic(), 0) * 1000)
+        except (OSError, ValueError) as error:
+            raise DaemonUnreachable(f"{self.path} is closed: {_why(error)}") from error
+        return ready[0][1] if ready else 0
+
+    def _take(self) -> None:
+        try:
             chunk = self._socket.recv(CHUNK)
-        except TimeoutError:
-            raise ReplyTimeout(f"{self.path} gave no answer in time") from None
+        except BlockingIOError:
+            return
         except OSError as error:
             raise DaemonUnreachable(f"{self.path} gave no answer: {_why(error)}") from error
         if not chunk:

@@ -208,7 +208,7 @@ class Courier:
             return False
         batch: list[Item | Report] = [*([report] if report is not None else ()), *items]
         self._in_flight.extend(batch)
-        self._connection.send(b"".join([one.frame for one in batch]))
+        self._connection.send_and_gather(b"".join([one.frame for one in batch]))
         return True
 
     def _read_replies(self) -> bool:

@@ -125,11 +125,18 @@ class Exchange:
                     self._connection = self._connect()
                 connection = self._connection
                 self._waiting.extend((ticket, item) for item in items)
+                alone, self._reading = not self._reading, True
+            send = connection.send_and_gather if alone else connection.send
             try:
-                connection.send(b"".join([item.frame for item in items]))
+                send(b"".join([item.frame for item in items]))
             except BaseException as error:
                 self._drop(str(error))
                 raise
+            finally:
+                if alone:
+                    with self._turn:
+                        self._reading = False
+                        self._turn.notify_all()
         self._await(ticket, connection, deadline)
         return ticket.again
 
