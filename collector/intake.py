@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -40,6 +40,8 @@ RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 GIVE_UP_AFTER: Final = 60.0
 """Seconds of failing commits after which the daemon ends with exit code 74."""
 
+_SPARE: Final = 1 << 48
+"""Below this are the seqs in the ids of events that never had one: no journal grows up to there."""
 _INTERNAL: Final = Producer(assurance="internal")
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,7 @@ class Intake:
         call_soon: Callable[[Callable[[], None]], object],
         make_room: Callable[[JournalError], bool] = lambda error: False,
         on_failure: Callable[[JournalError], None] = lambda error: None,
+        lost: Callable[[str, int], None] = lambda cause, count: None,
     ) -> None:
         self.journal = journal
         self.admission = admission
@@ -129,6 +132,7 @@ class Intake:
         self.failing_since: float | None = None
         self.last_error: JournalError | None = None
         self._pending: deque[_Submission] = deque()
+        self._settles: Callable[[], None] | None = None
         self._scheduled = False
         self._epoch = 0
         self._now = 0
@@ -136,7 +140,9 @@ class Intake:
         self._retry_at = 0.0
         self._backoff = RETRY_FIRST
         self._wall, self._monotonic, self._call_soon = wall, monotonic, call_soon
-        self._make_room, self._on_failure = make_room, on_failure
+        self._make_room, self._on_failure, self._lost = make_room, on_failure, lost
+        self._warnings: dict[int, list[str]] = {}
+        """What producers should hear about the events of the group under way, by seq."""
 
     # ── for sources ─────────────────────────────────────────────────────────────────────────────
 
@@ -160,15 +166,21 @@ class Intake:
         devices: tuple[dict[str, Any], ...] = (),
         actor: Principal | None = None,
         internal: bool = False,
+        settles: Callable[[], None] | None = None,
     ) -> Receipt:
-        """See `core.control.Recorder.record`; `internal` gets in while recording is suspended."""
+        """See `core.control.Recorder.record`; `internal` gets in while recording is suspended.
+
+        `settles` writes what becomes true with the entry, in the same transaction.
+        """
         suspended, self.suspended = self.suspended, self.suspended and not internal
+        self._settles = settles
         try:
             return self.record_many(
                 [draft], source=source, producer=producer, actor=actor, devices=devices
             )[0]
         finally:
             self.suspended = suspended
+            self._settles = None
 
     def record_many(
         self,
@@ -184,7 +196,9 @@ class Intake:
         sender = Sender(source, producer, actor or default_actor(source, producer))
         sink = ReceiptSink()
         requests: list[Request] = [validated(draft) for draft in drafts]
+        settles, self._settles = self._settles, None
         self.flush()
+        self._settles = settles
         self._commit_group([self._run(requests, sender, sink, checked=False)], devices)
         return sink.receipts
 
@@ -290,13 +304,14 @@ class Intake:
                     self.journal.checkpoint()
                 self._commit(runs, devices)
             except JournalError as broken:
-                error = self._commit_again(runs, devices) if self._make_room(broken) else broken
-            except RowRefused:
-                error = self._commit_singly(runs, devices)
+                error = broken
+                if self._make_room(broken):
+                    error = self._commit_again(runs, devices, prefix)
+            except Exception as broken:
+                error = self._commit_singly(runs, devices, prefix, broken)
         if error is not None:
             self._refuse(runs, error, prefix)
             return
-        self._recovered()
         self._answer(runs, prefix)
 
     def _commit(self, runs: list[_Run], devices: tuple[dict[str, Any], ...]) -> None:
@@ -318,6 +333,8 @@ class Intake:
             self._roll_back()
             raise
         journal.committed(seq - 1, fresh)
+        self._warnings |= self.versions.take_warnings()
+        self._recovered()
 
     def _append(
         self,
@@ -354,40 +371,72 @@ class Intake:
             journal.insert(rows)
         if devices:
             journal.put_devices(devices)
+        if self._settles is not None:
+            self._settles()
         return seq
 
     def _commit_again(
-        self, runs: list[_Run], devices: tuple[dict[str, Any], ...]
+        self, runs: list[_Run], devices: tuple[dict[str, Any], ...], prefix: str
     ) -> JournalError | None:
         try:
             self._commit(runs, devices)
         except JournalError as error:
             return error
-        except RowRefused:
-            return self._commit_singly(runs, devices)
+        except Exception as broken:
+            return self._commit_singly(runs, devices, prefix, broken)
         return None
 
     def _commit_singly(
-        self, runs: list[_Run], devices: tuple[dict[str, Any], ...]
+        self,
+        runs: list[_Run],
+        devices: tuple[dict[str, Any], ...],
+        prefix: str,
+        why: Exception,
     ) -> JournalError | None:
-        """Find the rows that the database refuses for themselves; they fail alone."""
+        """Find the events that the database, or a fault of ours, refuses; they fail alone.
+
+        Once something is committed a failing disk is an answer to the rest only.
+        """
+        if not isinstance(why, RowRefused):
+            _log.error("a batch fails; its events are tried one by one", exc_info=why)
+        error: JournalError | None = None
+        done = 0
         for run in runs:
+            run.admitted = Admitted([], [], {}, [], 0)
             for index, draft in enumerate(run.drafts):
                 single = _Run([draft], run.sender, run.sink, run.checked, {})
-                try:
-                    self._commit([single], devices)
+                if error is None:
+                    error = self._commit_one(single, devices)
+                    if error is not None and not done:
+                        return error
                     devices = ()
-                except RowRefused as refused:
-                    run.drafts[index] = msgspec.structs.replace(draft)
-                    single.admitted = Admitted(
-                        [], [Rejected("failed", f"the database refuses it: {refused}")], {}, [], 0
-                    )
-                except JournalError as error:
-                    return error
-                done = single.admitted
-                assert done is not None
-                run.admitted = _joined(run.admitted if index else None, done)
+                    done += 1
+                if error is not None:
+                    single = self._too_late(single, error, f"{prefix}{_SPARE - done:012x}")
+                    done += 1
+                run.drafts[index] = single.drafts[0]
+                assert single.admitted is not None
+                _join(run.admitted, single.admitted)
+        if error is not None:
+            self._failed(error)
         return None
+
+    def _commit_one(self, single: _Run, devices: tuple[dict[str, Any], ...]) -> JournalError | None:
+        try:
+            self._commit([single], devices)
+        except JournalError as error:
+            return error
+        except Exception as refused:
+            reason = Rejected("failed", f"the database refuses it: {refused}")
+            single.admitted = Admitted([], [reason], {}, [], 0)
+        return None
+
+    def _too_late(self, single: _Run, error: JournalError, id_: str) -> _Run:
+        """An event that the disk failed after others of its batch were stored."""
+        if not single.drafts[0].id:
+            single.drafts[0] = msgspec.structs.replace(single.drafts[0], id=id_)
+        single.admitted = Admitted([], [self.rejection(error)], {}, [], 0)
+        return single
 
     def _origin(self, sender: Sender) -> Origin:
         if sender.origin is None or sender.epoch != self._epoch:
@@ -403,6 +452,7 @@ class Intake:
 
     def _roll_back(self) -> None:
         self.journal.rollback()
+        self.versions.take_warnings()
         self.forget()
 
     def forget(self) -> None:
@@ -428,14 +478,28 @@ class Intake:
             self.last_commit = self._monotonic()
             self.commit_seconds.observe(self.last_commit - self._began)
             self.batch_events.observe(last - first + 1)
-            self.hub.publish(first, last)
+            self._publish(first, last)
             self.on_commit()
+        warnings, self._warnings = self._warnings, {}
         for run in runs:
             assert run.admitted is not None
-            self._send(run, run.admitted.answers, prefix)
+            self._send(run, run.admitted.answers, prefix, warnings)
 
-    def _send(self, run: _Run, answers: Sequence[Answer], prefix: str) -> None:
-        warnings = self.versions.take_warnings()
+    def _publish(self, first: int, last: int) -> None:
+        """Tell the subscribers. What is committed is answered, even if it cannot be read back."""
+        try:
+            with translated(self.journal.path):
+                self.hub.publish(first, last)
+        except JournalError as error:
+            self._failed(error)
+
+    def _send(
+        self,
+        run: _Run,
+        answers: Sequence[Answer],
+        prefix: str,
+        warnings: Mapping[int, list[str]],
+    ) -> None:
         sink, drafts = run.sink, run.drafts
         if run.refused:
             answers, drafts = _woven(answers, drafts, run.refused)
@@ -456,22 +520,27 @@ class Intake:
     def _refuse(self, runs: list[_Run], error: JournalError | Rejected, prefix: str) -> None:
         """Answer a group that could not be committed; each reply carries the id to send again with."""
         rejection = error if isinstance(error, Rejected) else self._failed(error)
-        seq = self.journal.last_seq
+        spare = _SPARE
         for run in runs:
             self.counters[f"rejected.{rejection.code}"] += len(run.drafts)
+            if run.sender.source != "collector" and run.drafts:
+                self._lost(rejection.code, len(run.drafts))
+            answers = [] if run.admitted is None else run.admitted.answers
             for index, draft in enumerate(run.drafts):
-                seq += 1
                 if not draft.id:
+                    seq = answers[index] if index < len(answers) else None
+                    if not isinstance(seq, int):
+                        seq = spare = spare - 1
                     run.drafts[index] = msgspec.structs.replace(draft, id=f"{prefix}{seq:012x}")
-            self._send(run, [rejection] * len(run.drafts), prefix)
+            self._send(run, [rejection] * len(run.drafts), prefix, {})
 
     # ── a failing disk ──────────────────────────────────────────────────────────────────────────
 
     def _blocked(self) -> Rejected | None:
         if self.suspended:
-            return self._rejection(JournalFull(""))
+            return self.rejection(JournalFull(""))
         if self.failing_since is not None and self._monotonic() < self._retry_at:
-            return self._rejection(self.last_error)
+            return self.rejection(self.last_error)
         return None
 
     def _failed(self, error: JournalError) -> Rejected:
@@ -485,7 +554,7 @@ class Intake:
         self._retry_at = now + self._backoff
         self.counters["commit_failures"] += 1
         self._on_failure(error)
-        return self._rejection(error)
+        return self.rejection(error)
 
     def probe(self) -> None:
         """Try whether a failing disk has recovered, where no producer's commit does."""
@@ -505,7 +574,7 @@ class Intake:
         self._failed(error)
 
     @staticmethod
-    def _rejection(error: JournalError | None) -> Rejected:
+    def rejection(error: JournalError | None) -> Rejected:
         if isinstance(error, JournalCorrupt):
             return Rejected(
                 "failed", "the journal is damaged; the daemon restarts with a fresh one"
@@ -557,13 +626,10 @@ def validated(draft: Draft) -> Request:
         return InvalidEvent(str(error))
 
 
-def _joined(before: Admitted | None, after: Admitted) -> Admitted:
-    if before is None:
-        return after
-    before.rows += after.rows
-    before.answers += after.answers
-    before.end = after.end or before.end
-    return before
+def _join(whole: Admitted, part: Admitted) -> None:
+    whole.rows += part.rows
+    whole.answers += part.answers
+    whole.end = part.end or whole.end
 
 
 def _woven(

@@ -99,6 +99,7 @@ class Daemon:
             call_soon=loop.call_soon,
             make_room=self._make_room,
             on_failure=self._on_failure,
+            lost=self.lost,
         )
         self.clock = ClockWatch(wall=self.wall)
         self.janitor = Janitor(
@@ -138,6 +139,8 @@ class Daemon:
             if self.config.web.enabled:
                 exposure.check(self.config.web.host, len(self.control.keys()))
             install_views(self.journal.connection, audited(self.config.resources))
+            if self.config.sources.unix.enabled and self.listener is None:
+                self._take_socket()
             self.janitor.reserve.take()
             self._record_start()
             self.registry.load(self.journal.devices())
@@ -157,13 +160,16 @@ class Daemon:
             await self.stop(record=False)
             raise
 
+    def _take_socket(self) -> None:
+        """Have the socket before a start is recorded: one that fails for its sake was none."""
+        unix = self.config.sources.unix
+        make_directory(Path(unix.path).parent)
+        self.socket_file = SocketFile(unix.path, unix.mode, unix.group)
+
     def _listen(self) -> None:
         unix = self.config.sources.unix
-        listener = self.listener
-        if listener is None:
-            make_directory(Path(unix.path).parent)
-            self.socket_file = SocketFile(unix.path, unix.mode, unix.group)
-            listener = self.socket_file.listener
+        listener = self.listener if self.socket_file is None else self.socket_file.listener
+        assert listener is not None
         self.unix = UnixSource(
             listener, self.intake, self.control, unix.limits, unix.admin_groups, self.lost
         )

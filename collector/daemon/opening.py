@@ -45,7 +45,11 @@ def open_journal(
     try:
         quarantined = None
         marker = path.with_name(path.name + MARKER)
-        if marker.exists() and on_corrupt == "quarantine":
+        if marker.exists():
+            if on_corrupt != "quarantine":
+                raise JournalCorrupt(
+                    f"{path} was found to be damaged; move it away or mend it, then remove {marker}"
+                )
             quarantined = quarantine(path, now())
             marker.unlink()
         try:

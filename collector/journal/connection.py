@@ -122,6 +122,9 @@ def _create(path: Path) -> None:
     except FileExistsError:
         if not path.is_file():
             raise PathTaken(f"{path} is not a regular file") from None
+        if not os.access(path, os.R_OK | os.W_OK):  # SQLite would only say that it cannot open it
+            code = _permission_exit(path)
+            raise JournalIOError(f"{path}: may not be read and written", code) from None
     except OSError as error:
         exit_code = EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
         raise JournalIOError(f"{path}: {error.strerror}", exit_code) from error

@@ -7,6 +7,7 @@ frame that is not finished in time, replies that are not read, more input than c
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -15,7 +16,7 @@ from collector.core.decoding import Request, decode_lines
 from collector.core.framing import Framer, FrameTooLarge
 from collector.core.protocol import command_reply, refusal, reply
 from collector.core.rate import TokenBucket
-from collector.errors import CollectorError, Rejected
+from collector.errors import CollectorError, JournalError, Rejected
 from collector.intake import Intake, Sender
 
 UNREAD_PATIENCE: Final = 30.0
@@ -26,6 +27,8 @@ _CLOSE: Final[dict[str, Any]] = {"op": "close"}
 
 Commands = Callable[[dict[str, Any], Caller], Awaitable[dict[str, Any]]]
 """Carries out a command; returns the fields of its reply. Raises `CollectorError`."""
+
+_log = logging.getLogger(__name__)
 
 
 class Limits(Protocol):
@@ -109,9 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         if complete:
             self._stop_frame_timer()
             self._submit(complete)
-        if self._framer.unfinished and self._frame_timer is None:
-            delay = self._limits.frame_timeout
-            self._frame_timer = self._loop.call_later(delay, self._frame_overdue)
+        self._start_frame_timer()
 
     def eof_received(self) -> bool:
         """The peer sends no more: answer what it sent, then close. Half a frame counts as nothing."""
@@ -123,7 +124,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The peer does not read its replies: stop reading its requests."""
         self._pause()
-        self._unread_timer = self._loop.call_later(UNREAD_PATIENCE, self._unread_overdue)
+        self._await_reading()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -153,8 +154,7 @@ class Connection(asyncio.BufferedProtocol):
     def command(self, command: dict[str, Any], rest: list[Request]) -> None:
         """Carry out a command, then go on with what came after it."""
         if command is _CLOSE:
-            if self._transport is not None:
-                self._transport.close()
+            self._close()
             return
         self._pause()
         self._command = self._loop.create_task(self._carry_out(command, rest))
@@ -166,16 +166,19 @@ class Connection(asyncio.BufferedProtocol):
             self._hand_in([_draining() for _ in decode_lines(lines)])
             return
         if self._bucket is not None:
-            count = lines.count(b"\n")
-            allowed = self._bucket.take(count, self._loop.time())
-            if allowed < count:
-                self._owner.lost("rate_limited", count - allowed)
-                requests = decode_lines(lines)
-                requests[allowed:] = [_rate_limited() for _ in requests[allowed:]]
-                self._hand_in(requests)
-                return
-        if lines:
+            self._hand_in(self._slowed(decode_lines(lines), self._bucket))
+        elif lines:
             self._hand_in(lines)
+
+    def _slowed(self, requests: list[Request], bucket: TokenBucket) -> list[Request]:
+        """Refuse the events above the rate; commands are not events."""
+        events = [i for i, request in enumerate(requests) if not isinstance(request, dict)]
+        allowed = bucket.take(len(events), self._loop.time())
+        for index in events[allowed:]:
+            requests[index] = _rate_limited()
+        if allowed < len(events):
+            self._owner.lost("rate_limited", len(events) - allowed)
+        return requests
 
     def _hand_in(self, content: bytes | list[Request]) -> None:
         if self._command is not None:
@@ -187,18 +190,33 @@ class Connection(asyncio.BufferedProtocol):
             self._pause()
 
     async def _carry_out(self, command: dict[str, Any], rest: list[Request]) -> None:
-        try:
-            line = command_reply(await self._commands(command, self.caller))
-        except Rejected as error:
-            line = reply(refusal(error))
-        except CollectorError as error:
-            line = reply(refusal(Rejected("failed", str(error))))
+        refused = await self._result(command)
         self._command = None
-        self.reply(line)
+        if isinstance(refused, Rejected):
+            self.reply(reply(refusal(refused)))
+            if refused.code == "denied":
+                self._dismiss()
+                return
+        else:
+            self.reply(command_reply(refused))
         rest, self._held = rest + self._held, []
         if rest:
             self._hand_in(rest)
         self._resume()
+
+    async def _result(self, command: dict[str, Any]) -> dict[str, Any] | Rejected:
+        """What a command came to. Whatever goes wrong with it, the connection goes on."""
+        try:
+            return await self._commands(command, self.caller)
+        except Rejected as error:
+            return error
+        except JournalError as error:
+            return Intake.rejection(error)
+        except CollectorError as error:
+            return Rejected("failed", str(error))
+        except Exception as error:
+            _log.exception("the command %.60r failed", command.get("op"))
+            return Rejected("failed", f"{type(error).__name__}: {error}")
 
     # ── limits ──────────────────────────────────────────────────────────────────────────────────
 
@@ -213,24 +231,39 @@ class Connection(asyncio.BufferedProtocol):
         seconds = self._limits.frame_timeout
         self._fatal(Rejected("timeout", f"a line must be finished within {seconds:g} s"))
 
+    def _await_reading(self) -> None:
+        if self._unread_timer is None:
+            self._unread_timer = self._loop.call_later(UNREAD_PATIENCE, self._unread_overdue)
+
     def _unread_overdue(self) -> None:
         self._owner.lost("unread")
         if self._transport is not None:
             self._transport.abort()
+
+    def _start_frame_timer(self) -> None:
+        """The time of a frame runs while its peer could send the rest: not while we do not read."""
+        if self._framer.unfinished and self._frame_timer is None and self._reads():
+            delay = self._limits.frame_timeout
+            self._frame_timer = self._loop.call_later(delay, self._frame_overdue)
 
     def _stop_frame_timer(self) -> None:
         if self._frame_timer is not None:
             self._frame_timer.cancel()
             self._frame_timer = None
 
+    def _reads(self) -> bool:
+        waiting = self._command is not None or self._unread_timer is not None or self._congested
+        return not (waiting or self._closing)
+
     def _pause(self) -> None:
+        self._stop_frame_timer()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        idle = self._command is None and self._unread_timer is None and not self._congested
-        if idle and not self._closing and self._transport is not None:
+        if self._reads() and self._transport is not None:
             self._transport.resume_reading()
+            self._start_frame_timer()
 
     def finish(self) -> None:
         """The daemon stops: no more is read, and the end comes after the last answer."""
@@ -242,6 +275,20 @@ class Connection(asyncio.BufferedProtocol):
         self._stop_frame_timer()
         self._pause()
         self._hand_in([_CLOSE])
+
+    def _dismiss(self) -> None:
+        """Close behind the last reply; what was sent after the refused request is left unanswered."""
+        self._closing = True
+        self._held = []
+        self._close()
+
+    def _close(self) -> None:
+        """Close once the peer has read its replies, or when it has had the time to."""
+        if self._transport is None:
+            return
+        if self._transport.get_write_buffer_size():
+            self._await_reading()
+        self._transport.close()
 
     def abort(self) -> None:
         """End at once, answered or not."""

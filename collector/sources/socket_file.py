@@ -95,7 +95,9 @@ def _group_id(group: str | None) -> int:
 def _listen(path: str, mode: int, gid: int) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with tempfile.TemporaryDirectory(prefix=".collector-", dir=os.path.dirname(path)) as private:
+        with tempfile.TemporaryDirectory(
+            prefix=".collector-", dir=os.path.dirname(path)
+        ) as private:
             place = os.path.join(private, "s")
             _bind(listener, private, place)
             if gid != -1:

@@ -35,6 +35,8 @@ DRAIN: Final = 0.1
 """Seconds in which what producers had already sent is still read once the daemon stops."""
 FAREWELL: Final = 2.0
 """Seconds that producers have to read their last replies."""
+RESPITE: Final = 1.0
+"""Seconds for which nobody is accepted once not even the descriptor in reserve is left."""
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -71,7 +73,8 @@ class UnixSource:
         self._by_uid: Counter[int] = Counter()
         self._buckets: dict[int, TokenBucket] = {}
         self._starting: set[asyncio.Task[Any]] = set()
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = _reserve()
+        self._respite: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -85,6 +88,8 @@ class UnixSource:
 
     async def stop(self) -> None:
         """Accept no more, answer what was sent, and close every connection within a deadline."""
+        if self._respite is not None:
+            self._respite.cancel()
         self._loop.remove_reader(self._listener)
         if self._connections:
             await asyncio.sleep(DRAIN)
@@ -99,7 +104,7 @@ class UnixSource:
                     await self._alone.wait()
         for connection in list(self._connections):
             connection.abort()
-        os.close(self._spare)
+        self._drop_spare()
 
     # ── Owner ───────────────────────────────────────────────────────────────────────────────────
 
@@ -184,14 +189,34 @@ class UnixSource:
 
     def _turn_away_without_descriptors(self) -> None:
         """Give the reserve away for the moment it takes to answer one peer."""
-        os.close(self._spare)
+        self._drop_spare()
         try:
             accepted, _address = self._listener.accept()
             self._turn_away(accepted)
         except OSError:
             self._lost("busy", 1)
-        finally:
-            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._spare = _reserve()
+        except OSError:  # a thread took it: the peers wait, or the loop would turn for nothing
+            self._loop.remove_reader(self._listener)
+            self._respite = self._loop.call_later(RESPITE, self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._respite = None
+        if self._spare < 0:
+            with contextlib.suppress(OSError):
+                self._spare = _reserve()
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _drop_spare(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
 
     async def _carry_out(self, command: dict[str, Any], caller: Caller) -> dict[str, Any]:
         return await carry_out(self._control, command, caller)
+
+
+def _reserve() -> int:
+    """A descriptor that only stands there to be given away."""
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 Ids = Literal["v4", "v7", "none"]
-WINDOW: Final = 64
+WINDOW: Final = 32
 """Events under way at once on one connection."""
 
 
 class Producer(threading.Thread):
     """One producer. `acknowledged` maps the name of an event to the seq and id it was told."""
 
-    def __init__(self, path: Path, name: str, ids: Ids, pause: float = 0.005) -> None:
+    def __init__(self, path: Path, name: str, ids: Ids, pause: float = 0.03) -> None:
         super().__init__(name=name, daemon=True)
         self.sent: set[str] = set()
         self.acknowledged: dict[str, tuple[int, str]] = {}

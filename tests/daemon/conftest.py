@@ -30,3 +30,11 @@ def make(tmp_path: Path) -> Iterator[Callable[..., RunningDaemon]]:
 def daemon(make: Callable[..., RunningDaemon]) -> RunningDaemon:
     """A daemon with the defaults, up and answering."""
     return make().start()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
+    """One daemon for all tests of a module that leave it as they found it."""
+    daemon = RunningDaemon(tmp_path_factory.mktemp("shared")).start()
+    yield daemon
+    daemon.kill()
