@@ -15,7 +15,7 @@ import msgspec
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
 from collector.journal.finding import matching
 from collector.journal.followers import floor
-from collector.journal.planning import Fetch
+from collector.journal.planning import Fetch, bounded
 from collector.journal.pruning import FORGOTTEN
 from collector.journal.rows import moment
 from collector.journal.tallying import tally
@@ -89,7 +89,7 @@ def _from_totals(
     Those are the parts of an hour at the ends of the range, and times whose totals are forgotten
     (`retention.totals_days`) while an entry of theirs may still be stored.
     """
-    low, high = wanted.since, wanted.until
+    low, high = bounded(wanted.since), bounded(wanted.until)
     span = DAY if bucket != "hour" and _aligned(low, DAY) and _aligned(high, DAY) else HOUR
     first = None if low is None else -(-low // span)
     last = None if high is None else high // span

@@ -62,7 +62,7 @@ class Plan(Struct):
 
 def make_plan(wanted: Filter, fetch: Fetch) -> Plan:
     """The plan for a filter. Raises `QueryError` for a search without words, or too many values."""
-    plan = Plan(since=_time(wanted.since), until=_time(wanted.until))
+    plan = Plan(since=bounded(wanted.since), until=bounded(wanted.until))
     _kinds(plan, wanted, fetch)
     _objects(plan, wanted, fetch)
     for column in ("actor", "target"):
@@ -83,7 +83,8 @@ def make_plan(wanted: Filter, fetch: Fetch) -> Plan:
     return plan
 
 
-def _time(when: int | None) -> int | None:
+def bounded(when: int | None) -> int | None:
+    """A time that SQLite can compare."""
     return when if when is None else max(-TIME_MAX, min(TIME_MAX, when))
 
 
