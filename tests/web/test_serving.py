@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_stops_the_page_and_not_the_recorder(tmp_path: Path
                 time.sleep(0.02)
             sent = subprocess.run(
                 [
-                    os.sys.executable,
+                    sys.executable,
                     "-m",
                     "collector",
                     "emit",
