@@ -15,6 +15,10 @@ from tests.benchmarks.servers import Daemon, Load, Redis
 def burst(bench: Bench) -> list[Line]:
     """A burst of varied events from one pipelining client."""
     ours, theirs = bench.once("burst", lambda: _burst(bench)), _redis(bench, "burst")
+    for _ in range(bench.sizes.rounds - 1):
+        ours = max(ours, _burst(bench), key=lambda result: float(result["rate"]))
+        bench.forget("redis.burst")
+        theirs = max(theirs or 0.0, _redis(bench, "burst") or 0.0)
     return [
         Line(
             "burst, one pipelining client / Redis always",
@@ -85,6 +89,8 @@ def written(bench: Bench) -> list[Line]:
     """Bytes that the daemon sends to the disk for each event, followers and checkpoints included."""
     fast = bench.once("burst", lambda: _burst(bench))
     with Daemon(bench.directory()) as daemon:
+        bench.load(daemon, "stream", make=min(20_000, bench.sizes.make))  # the dictionaries
+        daemon.settle()
         before = daemon.written()
         events = bench.load(daemon, "latency", seconds=bench.sizes.latency)["events"]
         daemon.settle()
