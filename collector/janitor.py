@@ -28,7 +28,7 @@ from collector.errors import JournalError, JournalFull
 from collector.event import Draft
 from collector.intake import RETRY_MOST, Intake
 from collector.journal import sweeping
-from collector.journal.followers import Follower, Totals, all_followers
+from collector.journal.followers import Follower, Postings, Totals, all_followers
 from collector.journal.postings import SEGMENT_BITS
 from collector.journal.pruning import Pruner
 from collector.journal.space import Reserve
@@ -37,6 +37,8 @@ from collector.journal.writer import Journal
 SLICE: Final = 0.020
 BUSY_SLICE: Final = 0.005
 """Seconds of one slice, in quiet and while producers send."""
+BEHIND: Final = 4 << SEGMENT_BITS
+"""Entries by which postings may lag before a busy slice grows: a flood must not outrun them for good."""
 BUSY_FOR: Final = 0.05
 """Seconds after a commit in which producers count as sending."""
 IDLE_AFTER: Final = 1.0
@@ -84,6 +86,7 @@ class Janitor:
         self.interval, self.on_full = interval, on_full
         self.followers: list[Follower] = all_followers(journal)
         self.totals = next(f for f in self.followers if isinstance(f, Totals))
+        self._postings = next(f for f in self.followers if isinstance(f, Postings))
         self.pruner = Pruner(journal, self.totals)
         self.reserve = Reserve(journal.path)
         self.losses = losses
@@ -165,9 +168,14 @@ class Janitor:
         backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
+    def _slice_seconds(self, now: float) -> float:
+        if not self._busy(now):
+            return SLICE
+        return min(SLICE, BUSY_SLICE * (1 + self._postings.lag // BEHIND))
+
     def _slice(self, jobs: deque[tuple[str, Job]]) -> None:
         start = now = self._monotonic()
-        end = start + (BUSY_SLICE if self._busy(start) else SLICE)
+        end = start + self._slice_seconds(start)
         name = ""
         try:
             while jobs and now < end:
