@@ -9,10 +9,13 @@ being done whenever 4 MiB have been written.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
+
+import msgspec
 
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
@@ -52,6 +55,10 @@ LOOK_EVERY: Final = 5.0
 ROTATE_SHARE: Final = 20
 """On a full disk one entry in so many is removed at once, the oldest first."""
 ROTATE_LEAST: Final = 1_000
+ROTATE_ROUNDS: Final = 10
+"""Such removals in a row at most, for as long as the reserve cannot be made again."""
+ROTATE_ROOM: Final = 1.25
+"""Room, in sizes of the reserve, at which it is made again: the rest is for going on."""
 LOOK_AFTER: Final = 256
 """Entries recorded since the last look for work after which producers' commits are worth another."""
 PATIENT: Final = frozenset({"words"})
@@ -101,6 +108,8 @@ class Janitor:
         """Batches of `PATIENT` followers: after everything else, and seldom while producers send.
         Dropped, to begin anew, before anything is removed: a batch must not outlive what it read."""
         self._patient_at = -1e9
+        self._unsaid: deque[Draft] = deque()
+        """Entries about the disk that it has not taken yet; two for each time that it fills up."""
         self._wake = asyncio.Event()
         self._resting = False
         """Whether nothing was left to do at the last look, so that the next commit is news."""
@@ -189,7 +198,7 @@ class Janitor:
         except JournalError as error:
             jobs.clear()
             self._trouble(name, error)
-        if self.journal.frames >= CHECKPOINT_FRAMES:
+        if self.journal.wal_is_long(CHECKPOINT_FRAMES):
             self._checkpoint()
 
     def _trouble(self, name: str, error: JournalError) -> None:
@@ -205,7 +214,8 @@ class Janitor:
         idle = now - self.intake.last_commit >= IDLE_AFTER
         if self.intake.failing_since is not None:
             self.intake.probe()
-            if not self.full:
+            if self.intake.failing_since is not None:
+                self._look_for_room(now)
                 return False
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
@@ -218,6 +228,12 @@ class Janitor:
         if not self._jobs and not self._patient and idle and self.journal.frames >= 1:
             self._checkpoint()
         return bool(self._jobs)
+
+    def _look_for_room(self, now: float) -> None:
+        """All that is done while nothing can be written: no work is begun that would fail as well."""
+        if self.full and now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            self._try_to_recover()
 
     def _find_following(self, idle: bool) -> None:
         for follower in self.followers:
@@ -234,8 +250,7 @@ class Janitor:
             excess = surplus(entries, self.limits.max_entries)
             if excess:
                 self._prune("entries", self.pruner.oldest(excess, "entries"))
-            elif self._used_excess(entries):
-                excess = self._used_excess(entries)
+            elif excess := self._used_excess(entries):
                 self._prune("bytes", self.pruner.oldest(excess, "bytes"))
             elif now - self._aged_at >= self.interval and self._clock.trusted():
                 self._aged_at = now
@@ -250,7 +265,11 @@ class Janitor:
         if not self.limits.max_bytes:
             return 0
         used, _free = self.journal.page_bytes()
-        return entries_for_bytes(used + self.journal.wal_bytes(), self.limits.max_bytes, entries)
+        limit, log = self.limits.max_bytes, self.journal.wal_bytes()
+        excess = entries_for_bytes(used + log, limit, entries)
+        if excess and log and self.journal.wipe():
+            return entries_for_bytes(used, limit, entries)
+        return excess
 
     def _prune(self, name: str, job: Iterator[int]) -> None:
         self._patient.clear()
@@ -305,9 +324,10 @@ class Janitor:
 
     def report_pruned(self) -> None:
         """Record what was pruned since the last report."""
-        removed = self.pruner.take_account()
-        if removed is None:
+        account = self.pruner.take_account()
+        if account is None:
             return
+        removed = msgspec.structs.replace(account, causes=dict(account.causes))
         receipt = self.intake.record(
             Draft(
                 action="events.pruned",
@@ -320,9 +340,10 @@ class Janitor:
                 },
             ),
             source="collector",
+            settles=lambda: self.pruner.settle(removed),
         )
         if receipt.ok:
-            self.pruner.reported()
+            self.pruner.settled(removed)
 
     def _look_around(self) -> None:
         step = self._clock.stepped()
@@ -338,6 +359,7 @@ class Janitor:
             self._try_to_recover()
         elif not self.reserve.held:
             self.reserve.take()
+        self._say()
 
     def report_losses(self, *, all_of_them: bool) -> None:
         """Record `events.lost` for losses that are old enough, or for all."""
@@ -377,63 +399,75 @@ class Janitor:
         """
         if not isinstance(error, JournalFull) and not self.reserve.disk_is_full():
             return False
-        had_reserve = self.reserve.give_up()
+        self._filled_up()
+        self.reserve.give_up()
         try:
             self.journal.checkpoint()
-            if self.on_full == "suspend":
-                return self._suspend(had_reserve)
-            self._rotate()
+            if self.on_full == "rotate":
+                self._rotate()
         except JournalError as failure:
             _log.error("no room could be made: %s", failure)
             return False
-        return True
+        return self.on_full == "rotate"
+
+    def _filled_up(self) -> None:
+        if not self.full:
+            self.full = True
+            self._announce("storage.full", {"on_full": self.on_full})
+        self.intake.suspended = self.on_full == "suspend"
 
     def _rotate(self) -> None:
+        """Remove the oldest until the reserve can be held again: without it the next time is the last."""
         self._jobs.clear()
         self._patient.clear()
-        count = max(ROTATE_LEAST, self.pruner.entries // ROTATE_SHARE)
-        for _ in self.pruner.oldest(count, "full"):
-            if self.journal.frames >= CHECKPOINT_FRAMES // 4:
-                self.journal.checkpoint()
-        for _ in sweeping.stale_segments(self.journal):
+        self._pruned_since_sweep = True
+        for _ in range(ROTATE_ROUNDS):
+            count = max(ROTATE_LEAST, self.pruner.entries // ROTATE_SHARE)
+            self._checkpointed(self.pruner.oldest(count, "full"))
+            self._checkpointed(sweeping.stale_segments(self.journal))
+            self._checkpointed(sweeping.give_back(self.journal))
+            if self.reserve.take(ROTATE_ROOM) or not self.pruner.entries:
+                return
+
+    def _checkpointed(self, steps: Iterator[Any]) -> None:
+        """Take all steps, with the write-ahead log kept short."""
+        for _ in steps:
             if self.journal.frames >= CHECKPOINT_FRAMES // 4:
                 self.journal.checkpoint()
         self.journal.checkpoint()
-        self._pruned_since_sweep = True
-        if not self.full:
-            self.full = True
-            self._jobs.append(("storage", self._announce("storage.full", {"on_full": "rotate"})))
 
-    def _suspend(self, had_reserve: bool) -> bool:
-        if self.full or not had_reserve:
-            return False
-        self.full = True
-        self.intake.suspended = True
-        self._jobs.append(("storage", self._announce("storage.full", {"on_full": "suspend"})))
-        return False
-
-    def _announce(self, action: str, metadata: dict[str, Any]) -> Iterator[None]:
-        failed = action == "storage.full"
-        draft = Draft(
-            action=action,
-            object_type="journal",
-            metadata=metadata,
-            severity="error" if failed else None,
+    def _announce(self, action: str, metadata: dict[str, Any]) -> None:
+        """Have something recorded as soon as that is possible, under the time at which it happened."""
+        self._unsaid.append(
+            Draft(
+                action=action,
+                occurred_at=dt.datetime.fromtimestamp(self._wall(), dt.UTC),
+                object_type="journal",
+                metadata=metadata,
+                severity="error" if action == "storage.full" else None,
+            )
         )
-        self.intake.record(draft, source="collector", internal=True)
-        yield
+        self._looked_at = -1e9
+        self._wake.set()
+
+    def _say(self) -> None:
+        while self._unsaid:
+            receipt = self.intake.record(self._unsaid[0], source="collector", internal=True)
+            if not receipt.ok:
+                return
+            self._unsaid.popleft()
 
     def _try_to_recover(self) -> None:
-        """Room again for the reserve is room to go on: then, and only then, the trouble is over."""
-        for _ in sweeping.give_back(self.journal):
-            if self.journal.frames >= CHECKPOINT_FRAMES:
-                break
-        if self.journal.frames >= 1:
-            self._checkpoint()
-        if self.reserve.take():
+        """Room again for the reserve and as much beside it: then, and only then, the trouble is over."""
+        try:
+            self._checkpointed(sweeping.give_back(self.journal))
+        except JournalError as error:
+            self._trouble("giving back", error)
+        if self.reserve.take() and self.reserve.roomy():
             self.full = False
             self.intake.suspended = False
-            self._jobs.append(("storage", self._announce("storage.recovered", {})))
+            self._announce("storage.recovered", {})
+            self.intake.probe()
 
     # ── for `status` ────────────────────────────────────────────────────────────────────────────
 
@@ -453,8 +487,6 @@ class Janitor:
 
 
 def _rfc3339(seconds: float) -> str:
-    import datetime as dt
-
     return (
         dt.datetime.fromtimestamp(seconds, dt.UTC)
         .isoformat(timespec="milliseconds")

@@ -36,6 +36,9 @@ APPLICATION_ID: Final = 0x636F6C6C
 CHECKPOINT_PATIENCE: Final = 5.0
 """Seconds that the first checkpoint waits for readers to leave; see RELIABILITY in `docs/`."""
 
+WAL_BYTES: Final = 8 * 1024 * 1024
+"""Length to which the write-ahead log's file is cut when it begins anew; above it, it is due."""
+
 _PERMISSION: Final = (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH)
 
 
@@ -147,6 +150,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA journal_mode = WAL")
     run("PRAGMA synchronous = FULL")
     run("PRAGMA wal_autocheckpoint = 0")
+    run(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     run("PRAGMA cache_size = -8192")
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")

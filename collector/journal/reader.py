@@ -20,6 +20,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import aiosqlite
+import anyio
 import msgspec
 
 from collector.core.ids import assigned_id, assigned_seq
@@ -107,8 +108,9 @@ class Reader:
         return _Opening(Path(path), seconds)
 
     async def close(self) -> None:
-        """End the connection and its thread."""
-        await self._connection.close()
+        """End the connection and its thread, also while being cancelled: it would outlive the loop."""
+        with anyio.CancelScope(shield=True):
+            await self._connection.close()
 
     # ── what readers ask ────────────────────────────────────────────────────────────────────────
 

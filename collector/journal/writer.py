@@ -22,7 +22,7 @@ from collector.core.ids import TAG_BITS, assigned_id, assigned_seq
 from collector.errors import CollectorError
 from collector.event import Entry
 from collector.journal.books import SqlBooks
-from collector.journal.connection import open_writer, translate, translated, wal_of
+from collector.journal.connection import WAL_BYTES, open_writer, translate, translated, wal_of
 from collector.journal.rows import SELECT, entry
 
 COLUMNS: Final = 18
@@ -88,8 +88,11 @@ class Journal:
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
 
     def fact(self, name: str, default: Any = None) -> Any:
-        """One of the journal's facts, or `default`."""
-        row = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        """One of the journal's facts, or `default`. Raises `JournalError`."""
+        with translated(self.path):
+            row = self.connection.execute(
+                "SELECT value FROM facts WHERE name = ?", (name,)
+            ).fetchone()
         return default if row is None else row[0]
 
     def set_fact(self, name: str, value: Any) -> None:
@@ -186,6 +189,16 @@ class Journal:
         self.frames = max(0, frames - copied)
         return not busy and frames == copied
 
+    def wal_is_long(self, frames: int) -> bool:
+        """Whether a checkpoint is due: after so many frames by count, or by the length of the file.
+
+        The count is an estimate from rows of the usual size. The length alone says nothing, since the
+        file is not cut before its next use.
+        """
+        return self.frames >= frames or (
+            self.frames >= frames / 16 and self.wal_bytes() > WAL_BYTES
+        )
+
     def wipe(self) -> bool:
         """Checkpoint and empty the write-ahead log's file, where old pages linger; whether it worked.
 
@@ -275,7 +288,8 @@ class Journal:
 
     def first_seq(self) -> int:
         """The oldest stored seq; one past the last where the log is empty."""
-        first = self.connection.execute("SELECT min(seq) FROM log").fetchone()[0]
+        with translated(self.path):
+            first = self.connection.execute("SELECT min(seq) FROM log").fetchone()[0]
         return self.last_seq + 1 if first is None else first
 
     def wal_bytes(self) -> int:
@@ -288,6 +302,7 @@ class Journal:
     def page_bytes(self) -> tuple[int, int]:
         """Bytes of pages in use, and of pages on the free list."""
         run = self.connection.execute
-        size = run("PRAGMA page_size").fetchone()[0]
-        free = run("PRAGMA freelist_count").fetchone()[0]
-        return (run("PRAGMA page_count").fetchone()[0] - free) * size, free * size
+        with translated(self.path):
+            size = run("PRAGMA page_size").fetchone()[0]
+            free = run("PRAGMA freelist_count").fetchone()[0]
+            return (run("PRAGMA page_count").fetchone()[0] - free) * size, free * size
