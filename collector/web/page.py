@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from anyio import to_thread
 from litestar import Request, Response, get
 from litestar.params import PathParameter
 
@@ -17,9 +18,9 @@ from collector.web.problems import Refused
 
 STATIC: Final = Path(__file__).parent / "static"
 MEDIA_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
 NAME: Final = r"^[a-z][a-z0-9-]{0,40}\.(css|js|svg)$"
@@ -39,18 +40,18 @@ async def any_query(request: Request[Any, Any, Any]) -> None:
     """Instead of the API's strict check: the page reads its own query, and ignores what it must."""
 
 
-@get(list(ADDRESSES), include_in_schema=False, before_request=any_query, sync_to_thread=True)
-def index(request: Request[Any, Any, Any]) -> Response[bytes]:
+@get(list(ADDRESSES), include_in_schema=False, before_request=any_query)
+async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The document; the address decides, in the browser, what it shows."""
-    return _file("index.html", request)
+    return await to_thread.run_sync(_file, "index.html", request)
 
 
-@get("/static/{name:str}", include_in_schema=False, before_request=any_query, sync_to_thread=True)
-def static(
+@get("/static/{name:str}", include_in_schema=False, before_request=any_query)
+async def static(
     request: Request[Any, Any, Any], name: Annotated[str, PathParameter(pattern=NAME)]
 ) -> Response[bytes]:
     """One of the page's files; a name has no folders in it."""
-    return _file(name, request)
+    return await to_thread.run_sync(_file, name, request)
 
 
 def _file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -1,10 +1,10 @@
 // Dates, times and numbers, in the reader's language and zone.
-import { lang } from "./i18n.js";
+import { locale } from "./i18n.js";
 
 const made = new Map();
 const of = (kind, options) => {
-  const key = kind.name + lang() + JSON.stringify(options);
-  if (!made.has(key)) made.set(key, new kind(lang(), options));
+  const key = kind.name + locale() + JSON.stringify(options);
+  if (!made.has(key)) made.set(key, new kind(locale(), options));
   return made.get(key);
 };
 const date = options => of(Intl.DateTimeFormat, options);
@@ -48,7 +48,7 @@ export function day(moment, now = Date.now()) {
   const full = date({ weekday: "long", day: "numeric", month: "long", ...year }).format(new Date(moment));
   if (days !== 0 && days !== -1) return full;
   const word = relativeTo(days, "day", "long");
-  return word[0].toLocaleUpperCase(lang()) + word.slice(1) + " · " + full;
+  return word[0].toLocaleUpperCase(locale()) + word.slice(1) + " · " + full;
 }
 
 /** "3 d 4 h", the two largest parts of a span of milliseconds. */

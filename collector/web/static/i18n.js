@@ -9,6 +9,8 @@ let code = "en", words = en, plurals = new Intl.PluralRules("en");
 
 /** The language in use. */
 export const lang = () => code;
+/** The same with the reader's own region, for dates and numbers. */
+export const locale = () => navigator.languages.find(each => each.slice(0, 2) === code) ?? code;
 
 /** Chooses a language: the one given, the one stored, else the browser's first that we speak. */
 export async function speak(wanted) {

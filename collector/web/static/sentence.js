@@ -80,7 +80,7 @@ export const OWN = {
     const { failing, online } = entry.metadata;
     return Number.isInteger(failing) && Number.isInteger(online) ? own("network.unobservable.n", { failing: number(failing), online: number(online) }) : own("network.unobservable");
   },
-  "settings.updated": entry => [...own("settings.updated", { who: whoOf(entry), what: objectOf(entry) ?? nounOf(entry) }), ...difference(entry)],
+  "settings.updated": entry => [...own("settings.updated", { who: whoOf(entry), what: objectOf(entry) ?? nounOf(entry) }), ...(limits(entry) ?? difference(entry))],
   "storage.full": always("storage.full"),
   "storage.quarantined": always("storage.quarantined"),
   "storage.recovered": always("storage.recovered"),
@@ -154,6 +154,14 @@ function difference(entry) {
   if (changes.length === 1 && scalar(changes[0].old) && scalar(changes[0].new))
     return [": ", bdi(changes[0].field), " ", value(changes[0].old), " → ", value(changes[0].new)];
   return changes.length ? [": ", names(changes.map(each => each.field))] : [];
+}
+// Of retention: `changes` maps a limit to what it was and is.
+const LIMITS = { enabled: "enabled", max_days: "maxDays", max_entries: "maxEntries", max_bytes: "maxBytes" };
+function limits({ metadata: { changes } }) {
+  if (changes === null || typeof changes !== "object" || Array.isArray(changes)) return null;
+  const told = Object.entries(changes).filter(([, each]) => each !== null && typeof each === "object");
+  if (!told.length) return null;
+  return told.slice(0, 2).flatMap(([key, { from, to }], at) => [at ? "; " : ": ", Object.hasOwn(LIMITS, key) ? t(LIMITS[key]) : bdi(key), ...(scalar(from) && scalar(to) ? [" ", value(from), " → ", value(to)] : [])]);
 }
 const scalar = each => each === null || each === undefined || typeof each !== "object";
 function value(each) {
