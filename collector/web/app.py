@@ -19,6 +19,7 @@ from collector.web import (
     export,
     feed,
     keys,
+    page,
     prometheus,
     recording,
     settings,
@@ -65,4 +66,4 @@ def routes(resources: Iterable[Resource]) -> list[Any]:
     for resource in resources or audited(()):
         own += activity.handlers(resource)
     api = Router(document.PREFIX, route_handlers=own)
-    return [api, *prometheus.HANDLERS, *document.HANDLERS]
+    return [api, *prometheus.HANDLERS, *document.HANDLERS, *page.HANDLERS]
