@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
-from collector.journal.finding import matching
+from collector.journal.finding import SEQ_MAX, matching
 from collector.journal.followers import floor
 from collector.journal.planning import Fetch, bounded
 from collector.journal.pruning import FORGOTTEN
@@ -38,24 +38,32 @@ def counts(fetch: Fetch, by: CountBy, bucket: Bucket | None, wanted: Filter) -> 
     edges = [wanted]
     if is_unfiltered(wanted) and by != "actor":
         edges = _from_totals(cells, by, bucket, wanted, fetch)
+    ranges: list[tuple[int, int]] = [(0, SEQ_MAX)]
+    if by == "actor" and bucket is None and _is_everything(wanted):
+        found: dict[str, Counter[str]] = {"actor": Counter()}
+        ranges = tally(fetch, found, _ACTOR)
+        cells.update({(0, value): count for value, count in found["actor"].items()})
     for edge in edges:
-        for rows in matching(fetch, edge, _columns(by, bucket), grouped=True):
-            for start, value, count in rows:
-                cells[start, value] += count
+        for first, last in ranges:
+            for rows in matching(fetch, edge, _columns(by, bucket), first, last, grouped=True):
+                for start, value, count in rows:
+                    cells[start, value] += count
     return _finished(cells, bucket)
 
 
 def facets(fetch: Fetch, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
     """See `Reader.facets`."""
     found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
-    ranges: list[tuple[int, int]] = [(0, 2**62)]
-    if is_unfiltered(wanted) and wanted.since is None and wanted.until is None:
+    ranges: list[tuple[int, int]] = [(0, SEQ_MAX)]
+    if _is_everything(wanted):
         ranges = tally(fetch, found, _ACTOR)
     for first, last in ranges:
         for values, count in _grouped(fetch, wanted, first, last):
             for name, value in zip(FACETS, values, strict=True):
                 if value:
                     found[name][value] += count
+    for counter in found.values():
+        counter.pop("", None)
     return {name: counter.most_common() for name, counter in found.items()}
 
 
@@ -73,6 +81,10 @@ def is_unfiltered(wanted: Filter) -> bool:
     return plain == Filter() or (
         not (wanted.q or "").strip() and msgspec.structs.replace(plain, q=None) == Filter()
     )
+
+
+def _is_everything(wanted: Filter) -> bool:
+    return is_unfiltered(wanted) and wanted.since is None and wanted.until is None
 
 
 def _columns(by: CountBy, bucket: Bucket | None) -> str:

@@ -197,7 +197,7 @@ def _do(trial: Trial, op: str, seed: int, sweeps: list[Iterator[Any]]) -> None:
                 break
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(OPS)
 def test_every_answer_equals_a_scan_in_any_interleaving(ops: list[tuple[str, int]]) -> None:
     import tempfile
@@ -218,7 +218,7 @@ def test_every_answer_equals_a_scan_in_any_interleaving(ops: list[tuple[str, int
             trial.world.close()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_every_filter_equals_a_scan_in_a_long_run(tmp_path: Path, seed: int) -> None:
     """A few hundred entries over many segments, every single filter, and many pairs."""
     rng = random.Random(seed)
@@ -227,8 +227,8 @@ def test_every_filter_equals_a_scan_in_a_long_run(tmp_path: Path, seed: int) -> 
     ops = ("record", "record", "totals", "ids", "postings", "words", "follow", "prune", "sweep")
     for _ in range(60):
         _do(trial, rng.choice(ops), rng.getrandbits(32), sweeps)
-    trial.record(rng, 400)
+    trial.record(rng, 250)
     trial.world.step("postings", 6)
-    pairs = [samples.any_filter(rng, trial.world.now) for _ in range(150)]
+    pairs = [samples.any_filter(rng, trial.world.now) for _ in range(60)]
     anyio.run(trial.compare, [*samples.filters_of_one(trial.world.now), *pairs], rng)
     trial.world.close()
