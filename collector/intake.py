@@ -25,11 +25,13 @@ from collector.event import Draft, Principal, Producer, Receipt
 from collector.hub import Hub
 from collector.journal.connection import translated
 from collector.journal.versions import Versions
-from collector.journal.writer import Journal, RowRefused
+from collector.journal.writer import ROWS_A_PAGE, Journal, RowRefused
 
 GROUP_EVENTS: Final = 5_000
 GROUP_BYTES: Final = 4 * 1024 * 1024
 """One commit holds at most this much, so that an acknowledgement never waits for an endless batch."""
+JSON_A_PAGE: Final = 8192
+"""Bytes of input that fill a page of the log, about; tells how much large events have written."""
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """Past this much unflushed input, sources stop reading until they are answered."""
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -270,6 +272,7 @@ class Intake:
                 break
         if runs:
             self._commit_group(runs)
+            self.journal.frames += max(0.0, size / JSON_A_PAGE - events / ROWS_A_PAGE)
         for command_ in commands:
             command_()
 

@@ -48,6 +48,7 @@ IDLE_AFTER: Final = 1.0
 """Seconds without a commit after which small backlogs are worth working off."""
 CHECKPOINT_FRAMES: Final = 1024
 """Pages in the write-ahead log (4 MiB) at which it is checkpointed."""
+PAGE: Final = 4096
 REPORT_EVERY: Final = 60.0
 """Seconds between `events.pruned` entries while pruning goes on and on."""
 LOOK_EVERY: Final = 5.0
@@ -97,6 +98,8 @@ class Janitor:
         self.pruner = Pruner(journal, self.totals)
         self.reserve = Reserve(journal.path)
         self.losses = losses
+        self._long_wal = min(CHECKPOINT_FRAMES, self.reserve.size() / PAGE / 2)
+        """What is in the log but not in the database must fit into the reserve, or it cannot help."""
         self.full = False
         """Whether the disk is full and recording suspended."""
         self.seconds: dict[str, float] = defaultdict(float)
@@ -153,7 +156,7 @@ class Janitor:
         if (
             self._resting
             or journal.last_seq >= self._look_at_seq
-            or journal.frames >= CHECKPOINT_FRAMES
+            or journal.frames >= self._long_wal
         ):
             self._wake.set()
 
@@ -225,7 +228,8 @@ class Janitor:
             self._find_following(idle)
         if not self._jobs and not self._patient and idle:
             self._find_sweeping(now)
-        if not self._jobs and not self._patient and idle and self.journal.frames >= 1:
+        quiet = idle and not self._jobs and not self._patient
+        if self.journal.frames >= (1 if quiet else self._long_wal):
             self._checkpoint()
         return bool(self._jobs)
 
@@ -363,6 +367,8 @@ class Janitor:
 
     def report_losses(self, *, all_of_them: bool) -> None:
         """Record `events.lost` for losses that are old enough, or for all."""
+        if all_of_them:
+            self._say()
         now = self._wall()
         for loss in self.losses.rest() if all_of_them else self.losses.due(now):
             receipt = self.intake.record(
@@ -417,7 +423,7 @@ class Janitor:
         self.intake.suspended = self.on_full == "suspend"
 
     def _rotate(self) -> None:
-        """Remove the oldest until the reserve can be held again: without it the next time is the last."""
+        """Remove the oldest until the reserve is held again: the next time, it is the only way out."""
         self._jobs.clear()
         self._patient.clear()
         self._pruned_since_sweep = True
@@ -432,7 +438,7 @@ class Janitor:
     def _checkpointed(self, steps: Iterator[Any]) -> None:
         """Take all steps, with the write-ahead log kept short."""
         for _ in steps:
-            if self.journal.frames >= CHECKPOINT_FRAMES // 4:
+            if self.journal.frames >= self._long_wal / 4:
                 self.journal.checkpoint()
         self.journal.checkpoint()
 
@@ -468,6 +474,7 @@ class Janitor:
             self.intake.suspended = False
             self._announce("storage.recovered", {})
             self.intake.probe()
+            self._say()
 
     # ── for `status` ────────────────────────────────────────────────────────────────────────────
 

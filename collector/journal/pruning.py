@@ -144,6 +144,32 @@ class Pruner:
             ).fetchone()[0]
         return count
 
+    def settle(self, told: Removed) -> None:
+        """Within the transaction of the entry that tells of `told`: only the rest stays open.
+
+        The account may have grown since: making room for that very entry removes others.
+        """
+        rest = self._rest(told)
+        if rest.count:
+            self.journal.set_fact("pruned.pending", msgspec.json.encode(rest).decode())
+        else:
+            self.journal.delete_fact("pruned.pending")
+
+    def settled(self, told: Removed) -> None:
+        """That transaction has committed."""
+        self.removed = self._rest(told)
+
+    def _rest(self, told: Removed) -> Removed:
+        count = self.removed.count - told.count
+        if not count:
+            return Removed()
+        causes = {
+            cause: left
+            for cause, number in self.removed.causes.items()
+            if (left := number - told.causes.get(cause, 0))
+        }
+        return Removed(count, self.removed.from_seq, self.removed.to_seq, causes)
+
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
     def _remove(

@@ -35,13 +35,20 @@ class Reserve:
         stat = os.statvfs(self.path.parent)
         return min(RESERVE_BYTES, int(stat.f_blocks * stat.f_frsize * RESERVE_SHARE))
 
-    def take(self) -> bool:
-        """Make the reserve where there is room for twice its size; whether it is held now."""
+    def roomy(self) -> bool:
+        """Whether the reserve is held and there is as much again beside it."""
+        return self.held and self._available() >= self.size()
+
+    def _available(self) -> int:
+        stat = os.statvfs(self.path.parent)
+        return stat.f_bavail * stat.f_frsize
+
+    def take(self, sizes: float = 2.0) -> bool:
+        """Make the reserve where there is room for so many times its size; whether it is held now."""
         if self.held:
             return True
-        stat = os.statvfs(self.path.parent)
         size = self.size()
-        if stat.f_bavail * stat.f_frsize < 2 * size:
+        if self._available() < sizes * size:
             return False
         temporary = self.path.with_name(self.path.name + ".new")
         try:

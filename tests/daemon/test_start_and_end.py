@@ -29,7 +29,8 @@ def test_a_second_daemon_on_the_same_journal_leaves_the_first_alone(make: Make) 
     first = make("one").start()
     second = make("two", state=first.database.parent)
     assert second.fails() == 69
-    assert "already running" in second.said() and f"pid {first.pid()}" in second.said()
+    assert "already running" in second.said()
+    assert f"pid {first.pid()}" in second.said()
     assert not second.socket.exists()
     with first.line() as line:
         assert line.ask(GOOD)["ok"]
@@ -182,7 +183,8 @@ def test_a_journal_whose_file_is_gone_keeps_its_write_ahead_log(make: Make) -> N
     aside = daemon.database.with_name("aside")
     daemon.database.rename(aside)
     assert daemon.fails() == 65
-    assert wal.read_bytes() == before and not daemon.database.exists()
+    assert wal.read_bytes() == before
+    assert not daemon.database.exists()
     aside.rename(daemon.database)
     daemon.start()
     assert daemon.stop() == 0
@@ -206,7 +208,8 @@ def test_a_damaged_journal_is_put_aside_and_a_fresh_one_begun(make: Make, damage
     )
     assert aside.read_bytes()[4096:8192] == broken[4096:8192]
     (entry,) = daemon.entries("storage.quarantined")
-    assert entry["metadata"]["file"] == aside.name and entry["severity"] == "error"
+    assert entry["metadata"]["file"] == aside.name
+    assert entry["severity"] == "error"
     (started,) = daemon.entries("collector.started")
     assert started["metadata"]["previous"] == "first"
     daemon.start()  # and once is enough
@@ -374,7 +377,8 @@ def test_an_unclean_end_is_recorded_with_its_gap(make: Make) -> None:
     assert daemon.stop() == 0
     started = [entry["metadata"] for entry in daemon.entries("collector.started")]
     assert [metadata["previous"] for metadata in started] == ["first", "unclean", "clean"]
-    assert started[1]["from"] == last and started[1]["from"] < started[1]["to"]
+    assert started[1]["from"] == last
+    assert started[1]["from"] < started[1]["to"]
     assert daemon.entries("collector.started")[1]["severity"] == "warning"
 
 

@@ -1,0 +1,129 @@
+"""Each acknowledgement follows the sync that covers it: seen from outside, by strace.
+
+What was written to the WAL since its last fdatasync is not safe; a reply that leaves in between is a
+lie. Followers commit without a sync of their own, but never between a recording commit and its
+replies, so a send with anything unsynced in the WAL is wrong without exception. And between what
+was last read from a connection and what is sent to it there must be a sync, or nothing was written.
+The test of the test: daemons that are broken on purpose.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.daemon.harness import Line, RunningDaemon, until
+from tests.requirements import need_tool
+
+CALLS: Final = "pwrite64,fdatasync,fsync,recvfrom,sendto,sendmsg,write,writev"
+_LINE: Final = re.compile(r"(?:(?P<pid>\d+) +)?(?P<call>\w+)\((?P<fd>\d+)<(?P<path>[^>]*)>")
+_ACKNOWLEDGED: Final = '"{\\"ok\\":true,\\"seq\\"'
+
+NORMAL: Final = """
+import sqlite3, collector.journal.connection as c, collector.cli as cli
+configure = c._configure
+def broken(connection, path):
+    configure(connection, path)
+    connection.execute("PRAGMA synchronous = NORMAL")
+c._configure = broken
+raise SystemExit(cli.main())
+"""
+EARLY: Final = """
+import collector.intake as intake, collector.cli as cli
+Journal, Intake = intake.Journal, intake.Intake
+commit, whole, answer = Journal.commit, Intake._commit, Intake._answer
+state = {"recording": False, "held": None}
+def later(self):
+    if state["recording"]:
+        state["held"] = self
+    else:
+        commit(self)
+def recording(self, *arguments):
+    state["recording"] = True
+    try:
+        whole(self, *arguments)
+    finally:
+        state["recording"] = False
+def answered(self, *arguments):
+    answer(self, *arguments)
+    held, state["held"] = state["held"], None
+    if held is not None:
+        commit(held)
+Journal.commit, Intake._commit, Intake._answer = later, recording, answered
+raise SystemExit(cli.main())
+"""
+
+
+@pytest.fixture
+def strace() -> str:
+    return need_tool("strace")
+
+
+def test_every_acknowledgement_follows_the_sync_that_covers_it(
+    strace: str, make: Callable[..., RunningDaemon], tmp_path: Path
+) -> None:
+    sends, early = _watched(make(), strace, tmp_path / "trace")
+    assert sends >= 300
+    assert early == []
+
+
+@pytest.mark.parametrize("script", [NORMAL, EARLY], ids=["synchronous=NORMAL", "acknowledge first"])
+def test_a_daemon_that_breaks_the_order_is_noticed(
+    strace: str, make: Callable[..., RunningDaemon], tmp_path: Path, script: str
+) -> None:
+    sends, early = _watched(make(), strace, tmp_path / "trace", script)
+    assert sends >= 300
+    assert len(early) > sends / 4
+
+
+def _watched(
+    daemon: RunningDaemon, strace: str, trace: Path, script: str | None = None
+) -> tuple[int, list[str]]:
+    """Acknowledgements sent under load, and those that came before their sync."""
+    prefix = [strace, "-f", "-yy", "-qq", "-s", "16", "-o", str(trace), "-e", f"trace={CALLS}"]
+    daemon.start(prefix=prefix, script=script)
+    senders = [threading.Thread(target=_send, args=(daemon.socket,)) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    daemon.kill()
+    until(lambda: trace.exists())
+    return _judged(trace.read_text())
+
+
+def _send(path: Path) -> None:
+    with Line(path) as line:
+        for _ in range(100):
+            assert line.ask({"action": "order.kept"})["ok"]
+        line.send(*[{"action": "order.kept"}] * 1500)
+        line.replies(1500)
+
+
+def _judged(trace: str) -> tuple[int, list[str]]:
+    sends, early, unsafe = 0, [], False
+    unanswered: set[str] = set()  # connections that were read from since the last sync
+    for text in trace.splitlines():
+        match = _LINE.match(text)
+        if match is None:
+            continue
+        call, path = match["call"], match["path"]
+        if path.endswith("events.db-wal"):
+            if call == "pwrite64":
+                unsafe = True
+            elif call in ("fdatasync", "fsync"):
+                assert text.rstrip().endswith("= 0"), text
+                unsafe = False
+                unanswered.clear()
+        elif path.startswith("UNIX") and call == "recvfrom":
+            unanswered.add(match["fd"])
+        elif path.startswith("UNIX") and _ACKNOWLEDGED in text:
+            sends += 1
+            if unsafe or match["fd"] in unanswered:
+                early.append(text)
+    return sends, early
