@@ -20,6 +20,8 @@ BATCH: Final = 500
 """Rows read in one statement while a range is scanned."""
 FIND_AT_ONCE: Final = 128
 """Seqs looked up in one statement."""
+FEW: Final = 16
+"""Seqs in a row that are looked up one by one, together with others, instead of as a range."""
 SEQ_MAX: Final = 2**62
 _FROM: Final = (
     " FROM log LEFT JOIN kinds USING (kind)"
@@ -56,13 +58,32 @@ def matching(
     plan = make_plan(wanted, fetch)
     cursors = read_cursors(fetch)
     select = _Select(columns, ascending, grouped, plan)
-    for stretch in stretches(plan, cursors, first, last, ascending, fetch):
+    found = stretches(plan, cursors, first, last, ascending, fetch)
+    for stretch in _joined(found, min(FIND_AT_ONCE, limit), ascending):
         for rows in _look(fetch, select, stretch, limit):
             if rows:
                 limit -= len(rows)
                 yield rows
             if limit <= 0 and not grouped:
                 return
+
+
+def _joined(found: Iterator[Stretch], enough: int, ascending: bool) -> Iterator[Stretch]:
+    """The same stretches, the seqs of neighbouring ones together: a statement costs more than a row."""
+    seqs: list[int] = []
+    for stretch in found:
+        few = stretch.seqs
+        if few is None and stretch.last - stretch.first < FEW:
+            few = list(range(stretch.first, stretch.last + 1))
+            few = few if ascending else few[::-1]
+        seqs += few or ()
+        if seqs and (few is None or len(seqs) >= enough):
+            yield Stretch(seqs[0], seqs[-1], seqs)
+            seqs = []
+        if few is None:
+            yield stretch
+    if seqs:
+        yield Stretch(seqs[0], seqs[-1], seqs)
 
 
 def _look(fetch: Fetch, select: _Select, stretch: Stretch, limit: int) -> Iterator[list[Row]]:
