@@ -39,7 +39,7 @@ def ask(
 
 
 def _said(reply: dict[str, Any]) -> str:
-    said = f"{reply.get('error')} ({reply.get('code')})"
-    if reply.get("code") == "denied":
-        return f"{said}; root, the daemon's user and sources.unix.admin_groups may"
-    return said
+    said, code = str(reply.get("error")), reply.get("code")
+    if code == "denied":
+        return f"{said} (denied); root, the daemon's user and sources.unix.admin_groups may"
+    return said if code == "failed" else f"{said} ({code})"

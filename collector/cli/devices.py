@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -114,7 +115,7 @@ def _short(devices: list[dict[str, Any]], whole: bool, colour: bool) -> list[str
 
 
 def _table(devices: list[dict[str, Any]], colour: bool) -> list[str]:
-    """State, name, addresses, types: one line a device."""
+    """State, name, addresses, types: one line a device; where mDNS told none, what is checked."""
     from collector.cli.columns import aligned
     from collector.cli.forms import coloured
     from collector.core.escape import visible
@@ -123,8 +124,8 @@ def _table(devices: list[dict[str, Any]], colour: bool) -> list[str]:
         [
             _state(device),
             visible(_called(device)),
-            visible(", ".join(map(str, device.get("addresses") or [])) or "-"),
-            visible(", ".join(map(str, device.get("types") or [])) or "-"),
+            visible(", ".join(map(str, device.get("addresses") or [])) or _host(device) or "-"),
+            visible(", ".join(map(str, device.get("types") or [])) or device.get("check") or "-"),
         ]
         for device in devices
     )
@@ -132,6 +133,14 @@ def _table(devices: list[dict[str, Any]], colour: bool) -> list[str]:
         return lines
     styles = [STATE_STYLES.get(str(device.get("state")), "") for device in devices]
     return [coloured(style, line) for style, line in zip(styles, lines, strict=True)]
+
+
+def _host(device: Mapping[str, Any]) -> str:
+    """The host that its check names."""
+    try:
+        return urlsplit(str(device.get("check") or "")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _state(device: Mapping[str, Any]) -> str:

@@ -82,7 +82,11 @@ def _target(name: str | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
-    descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        descriptor, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:  # about the file that was asked for, not about a name of ours
+        error.filename = os.fspath(path)
+        raise
     try:
         with open(descriptor, "w", encoding="utf-8") as stream:
             yield stream

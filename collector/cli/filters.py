@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+ACTION_PATTERN: Final = r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*"
+"""As `event.ACTION_PATTERN` without its ends: a test holds them equal."""
 SOURCES: Final = ("unix", "http", "queue", "mdns", "health", "collector", "nats")
 """As in `event.SOURCES`: a test holds them equal."""
 
@@ -73,7 +75,7 @@ def taken(values: dict[str, Any]) -> Filter:
 
     given = {name: values.pop(name) for name in NAMES}
     return Filter(
-        action=given["action"],
+        action=tuple(map(_action, given["action"])),
         category=given["category"],
         outcome=given["outcome"],
         severity=given["severity"],
@@ -90,6 +92,15 @@ def taken(values: dict[str, Any]) -> Filter:
         until=_moment(given["until"], "--until"),
         q=_words(given["grep"]),
     )
+
+
+def _action(text: str) -> str:
+    """Raises QueryError for what no action can match, instead of finding nothing in silence."""
+    import re
+
+    if not re.fullmatch(ACTION_PATTERN, text.removesuffix(".*")):
+        raise QueryError(f"{text!r} is not an action, such as backup.completed or device.*", "-a")
+    return text
 
 
 def _object(text: str) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from collector import paths
-from collector.errors import ConfigError
+from collector.errors import ConfigError, JournalError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -53,8 +53,12 @@ def socket_path(explicit: str | None, config_file: str | None) -> str:
 
 
 def database_path(explicit: str | None, config_file: str | None) -> str:
-    """The journal. Raises ConfigError where the named configuration cannot be read."""
-    return _found(paths.database_path, explicit, config_file)
+    """The journal. Raises ConfigError where the named configuration cannot be read, JournalError
+    for a folder, of which SQLite would say only "disk I/O error"."""
+    path = _found(paths.database_path, explicit, config_file)
+    if os.path.isdir(path):
+        raise JournalError(f"{path} is a directory; name the journal in it")
+    return path
 
 
 def _found(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -48,7 +49,16 @@ def _lines(value: Any, indent: str) -> Iterator[str]:
             for item in each:
                 yield f"{indent}  - {_flat(item)}"
         else:
-            yield f"{title} {_flat(each)}"
+            yield f"{title} {_plain(str(name), each)}"
+
+
+def _plain(name: str, value: Any) -> str:
+    """A pid is no quantity, and a time in seconds is for programs."""
+    if name == "pid":
+        return str(value)
+    if name == "uptime" and isinstance(value, int | float):
+        return str(timedelta(seconds=int(value)))
+    return _flat(value)
 
 
 def _flat(value: Any) -> str:

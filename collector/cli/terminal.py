@@ -59,7 +59,9 @@ def output(*, paged: bool = False, utf8: bool = False) -> Iterator[Output]:
 
 
 def _pager(environ: Mapping[str, str]) -> str | None:
-    wanted = environ.get("COLLECTOR_PAGER", environ.get("PAGER", DEFAULT_PAGER)).strip()
+    # less asks for the return key before it shows anything on a terminal that can do nothing.
+    default = "" if environ.get("TERM", "dumb") == "dumb" else DEFAULT_PAGER
+    wanted = environ.get("COLLECTOR_PAGER", environ.get("PAGER", default)).strip()
     try:
         program = shlex.split(wanted)[:1]
     except ValueError:

@@ -140,6 +140,8 @@ def test_status_tells_people_and_scripts(daemon: Daemon) -> None:
     lines = daemon.call("status").lines
     assert f"database: {daemon.database}" in lines
     assert f"socket: {daemon.socket}" in lines
+    assert f"pid: {told['pid']}" in lines
+    assert any(line.startswith("uptime: 0:00:") for line in lines)
 
 
 def test_run_says_where_everything_is(daemon: Daemon) -> None:

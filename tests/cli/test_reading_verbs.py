@@ -98,7 +98,8 @@ def test_hostile_text_is_shown_escaped_on_one_line(query: Cli, book: Book) -> No
 @pytest.mark.parametrize(
     "words",
     [["-S", "soon"], ["-n", "few"], ["-n", "-1"], ["--after", "-1"], ["--outcome", "odd"],
-     ["-g", "a", "-g", "b"], ["--object", ":7"], ["-o", "xml"], ["stray"], ["--source", "moon"]],
+     ["-g", "a", "-g", "b"], ["--object", ":7"], ["-o", "xml"], ["stray"], ["--source", "moon"],
+     ["-a", "*"], ["-a", "b[*"], ["-a", "Backup.*"], ["-a", ".*"], ["-a", ""]],
 )  # fmt: skip
 def test_what_makes_no_sense_is_usage(query: Cli, book: Book, words: list[str]) -> None:
     done = query(*words)
@@ -233,6 +234,20 @@ def test_an_empty_export_is_well_formed(cli: Cli, book: Book) -> None:
     assert len(cli("export", *db, "--format", "csv").lines) == 1
 
 
+def test_an_export_into_no_folder_names_the_file_that_was_asked_for(
+    cli: Cli, book: Book, tmp_path: Path
+) -> None:
+    out = tmp_path / "none" / "out"
+    done = cli("export", "--db", str(book.path), "--format", "csv", "--out", str(out))
+    assert (done.code, done.err) == (74, f"collector: {out}: No such file or directory\n")
+
+
+def test_a_folder_is_not_a_journal(cli: Cli, tmp_path: Path) -> None:
+    done = cli("query", "--db", str(tmp_path))
+    assert done.code == 74
+    assert "is a directory" in done.err
+
+
 def test_an_export_that_fails_leaves_the_old_file(cli: Cli, tmp_path: Path, book: Book) -> None:
     out = tmp_path / "out"
     out.write_text("old")
@@ -276,6 +291,8 @@ DEVICES = (
      "last_seen": "2026-11-20T10:00:00.000000Z",
      "services": [{"type": "_hap._tcp", "instance": "L", "port": 80, "txt": {"md": "X\x1b"}}]},
     {"id": "mac:2", "name": "Printer", "state": "online", "addresses": [], "types": []},
+    {"id": "config:1", "name": "Router", "state": "online", "addresses": [], "types": [],
+     "check": "tcp://10.0.0.1:443"},
 )  # fmt: skip
 
 
@@ -285,10 +302,12 @@ def test_devices_are_listed_from_the_journal(cli: Cli, book: Book) -> None:
     assert cli("devices", *db).lines == [
         "offline (gone)  Lamp kitchen  10.0.0.5  _hap._tcp",
         "online          Printer       -         -",
+        "online          Router        10.0.0.1  tcp://10.0.0.1:443",
     ]
     assert [device["id"] for device in cli("devices", *db, "-o", "json").json()] == [
         "mac:1",
         "mac:2",
+        "config:1",
     ]
 
 

@@ -53,6 +53,17 @@ def test_a_terminal_gets_the_pager_that_is_wanted(there: dict[str, str]) -> None
     assert "x.y" in in_terminal("query", env={**there, "PAGER": ""}).out
 
 
+def test_a_dumb_terminal_gets_a_pager_only_on_request(env: dict[str, str], book: Book) -> None:
+    for number in range(60):
+        book.record("x.y", message=f"line {number}")
+    dumb = {**env, "COLLECTOR_DB": str(book.path), "TERM": "dumb"}
+    dumb.pop("PAGER", None)
+    shown = in_terminal("query", env=dumb)
+    assert shown.code == 0
+    assert "fully functional" not in shown.out
+    assert "PAGED" in in_terminal("query", env={**dumb, "PAGER": "sed s/^/PAGED/"}).out
+
+
 def test_who_leaves_the_pager_early_has_seen_enough(there: dict[str, str], book: Book) -> None:
     book.many(5000)
     shown = in_terminal("query", "-n", "all", env={**there, "PAGER": "head -n 2"})
