@@ -101,7 +101,8 @@ def _say_where(daemon: Daemon) -> None:
     for name, place in where.items():
         if place:
             _log.info("%-8s %s", name, place)
-    _log.info("ready: %d entries so far", daemon.journal.last_seq)
+    entries = daemon.janitor.pruner.entries
+    _log.info("ready: %d %s so far", entries, "entry" if entries == 1 else "entries")
 
 
 def _on_stop(stop: asyncio.Future[None], number: int) -> None:
