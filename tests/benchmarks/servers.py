@@ -60,15 +60,17 @@ class Daemon:
     def __enter__(self) -> Daemon:
         notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notices.bind(str(self.place / "notify"))
-        notices.settimeout(PATIENCE)
+        notices.settimeout(0.5)
         environment = {**os.environ, "NOTIFY_SOCKET": str(self.place / "notify")}
         start = time.perf_counter()
         command = [sys.executable, "-m", "collector", "run", "--config"]
         command.append(str(self.place / "config.toml"))
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        while b"READY=1" not in notices.recv(4096):
-            pass
+        while not self._ready(notices):
+            if self.process.poll() is not None:
+                log_says = (self.place / "log").read_text()[-2000:]
+                raise RuntimeError(f"the daemon ended with {self.process.returncode}: {log_says}")
         self.started_in = time.perf_counter() - start
         notices.close()
         (self.place / "notify").unlink()
@@ -76,6 +78,13 @@ class Daemon:
 
     def __exit__(self, *_: object) -> None:
         stop(self.process)
+
+    @staticmethod
+    def _ready(notices: socket.socket) -> bool:
+        try:
+            return b"READY=1" in notices.recv(4096)
+        except TimeoutError:
+            return False
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The reply to one command."""
