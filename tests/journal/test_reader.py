@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from collector.core.query import KIND_FIELDS, Filter
@@ -144,6 +146,18 @@ async def test_a_question_nobody_waits_for_any_more_ends(w: World) -> None:
             assert len((await reader.page(Filter())).entries) == 50
 
 
+async def test_a_slow_question_holds_up_no_other_connections(w: World) -> None:
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+    async with w.rooms.reader.Reader.open(w.path, seconds=60, connections=2) as reader:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reader.fetch, endless)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(20):
+                for _ in range(5):
+                    await reader.page(Filter())
+            tasks.cancel_scope.cancel()
+
+
 async def test_questions_at_once_on_one_reader_are_each_answered(w: World) -> None:
     async with w.rooms.reader.Reader.open(w.path) as reader:
         found: dict[int, int] = {}
@@ -214,3 +228,23 @@ async def test_a_journal_that_is_not_there_names_the_way_out(tmp_path: Path) -> 
     (tmp_path / "other").write_text("no database at all, but long enough to be looked at" * 20)
     with pytest.raises(CollectorError):
         await Reader.open(tmp_path / "other")
+
+
+async def test_an_answer_is_of_one_moment_however_many_statements_it_takes(w: World) -> None:
+    between, recorded = threading.Event(), threading.Event()
+    answer: list[int] = []
+
+    def question(fetch: Any) -> None:
+        answer.append(fetch("SELECT count(*) FROM log", ())[0][0])
+        between.set()
+        assert recorded.wait(20)
+        answer.append(fetch("SELECT count(*) FROM log", ())[0][0])
+
+    async with w.rooms.reader.Reader.open(w.path, seconds=60) as reader:
+        async with anyio.create_task_group() as group:
+            group.start_soon(reader._ask, question)
+            assert await anyio.to_thread.run_sync(between.wait, 20)
+            assert w.record([Draft(action="note.added")])[0].ok
+            recorded.set()
+        assert answer == [400, 400]
+        assert (await reader.count(Filter()))[0] == 401
