@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from collector.sources.peer import is_admin, peer_of
 from collector.sources.socket_file import SocketFile
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
+
+READERS: Final = 3
+"""Questions over HTTP that are answered at a time; a slow one does not hold up the page."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ async def run(daemon: Daemon) -> None:
     part = WebPart(api.path if api else None)
     daemon.details["web"] = part
     try:
-        async with Reader.open(daemon.path) as reader:
+        async with Reader.open(daemon.path, connections=READERS) as reader:
             await serve(
                 config,
                 daemon.control,

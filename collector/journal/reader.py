@@ -28,7 +28,13 @@ from collector.core.query import Bucket, Count, CountBy, Filter, Page
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew, QueryTimeout
 from collector.event import Entry
 from collector.journal import counting
-from collector.journal.connection import APPLICATION_ID, SCHEMA_VERSION, translate, wal_of
+from collector.journal.connection import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    translate,
+    translated,
+    wal_of,
+)
 from collector.journal.finding import Row, collect, matching
 from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
@@ -94,23 +100,33 @@ class _Snapshot:
 
 
 class Reader:
-    """One read-only connection. Open with `Reader.open`, or `async with Reader.open(path)`."""
+    """Read-only connections. Open with `Reader.open`, or `async with Reader.open(path)`."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path, seconds: float) -> None:
+    def __init__(
+        self, connections: Sequence[aiosqlite.Connection], path: Path, seconds: float
+    ) -> None:
         self.path = path
         self.seconds = seconds
-        self._connection = connection
+        self._connections = tuple(connections)
+        self._idle = list(connections)
+        self._free = anyio.Semaphore(len(connections))
         self._tag = 0
 
     @classmethod
-    def open(cls, path: Path | str, *, seconds: float = QUERY_SECONDS) -> _Opening:
-        """A reader of the journal at `path`; queries end after `seconds`. Raises `JournalError`."""
-        return _Opening(Path(path), seconds)
+    def open(
+        cls, path: Path | str, *, seconds: float = QUERY_SECONDS, connections: int = 1
+    ) -> _Opening:
+        """A reader of the journal at `path`; queries end after `seconds`. Raises `JournalError`.
+
+        With several `connections`, so many questions are answered at a time.
+        """
+        return _Opening(Path(path), seconds, connections)
 
     async def close(self) -> None:
         """End the connection and its thread, also while being cancelled: it would outlive the loop."""
         with anyio.CancelScope(shield=True):
-            await self._connection.close()
+            for connection in self._connections:
+                await connection.close()
 
     # ── what readers ask ────────────────────────────────────────────────────────────────────────
 
@@ -204,8 +220,17 @@ class Reader:
 
     async def _ask(self, question: Callable[[Fetch], Answer]) -> Answer:
         """Have a question answered from one snapshot, in the connection's thread."""
+        async with self._free:
+            connection = self._idle.pop()
+            try:
+                return await self._answer(connection, question)
+            finally:
+                self._idle.append(connection)
+
+    async def _answer(
+        self, connection: aiosqlite.Connection, question: Callable[[Fetch], Answer]
+    ) -> Answer:
         snapshot = _Snapshot(self.path, self.seconds)
-        connection = self._connection
         try:
             # aiosqlite's own door to its thread; each of its public methods goes through it, one
             # statement at a time.
@@ -217,7 +242,8 @@ class Reader:
 
     async def start(self) -> None:
         """Check what was opened, and learn the journal's tag. Called by `open`."""
-        self._tag = await self._ask(self._checked)
+        for connection in self._connections:
+            self._tag = await self._answer(connection, self._checked)
 
     def _checked(self, fetch: Fetch) -> int:
         fetch(f"PRAGMA cache_size = -{CACHE_KIB}", ())
@@ -282,8 +308,8 @@ def _seq_of(fetch: Fetch, key: str, tag: int) -> int | None:
 class _Opening:
     """Awaitable and async context manager, so that both spellings of opening work."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self._path, self._seconds = path, seconds
+    def __init__(self, path: Path, seconds: float, connections: int) -> None:
+        self._path, self._seconds, self._count = path, seconds, connections
         self._reader: Reader | None = None
 
     def __await__(self) -> Any:
@@ -316,15 +342,20 @@ class _Opening:
 
     async def _try(self, mode: str) -> Reader:
         uri = f"file:{quote(os.fspath(self._path.absolute()))}?{mode}"
+        connections: list[aiosqlite.Connection] = []
         try:
-            connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=1.0)
-        except sqlite3.Error as error:
-            raise translate(error, self._path) from error
-        reader = Reader(connection, self._path, self._seconds)
-        try:
+            with translated(self._path):
+                while len(connections) < self._count:
+                    opened = await aiosqlite.connect(
+                        uri, uri=True, isolation_level=None, timeout=1.0
+                    )
+                    connections.append(opened)
+            reader = Reader(connections, self._path, self._seconds)
             await reader.start()
         except BaseException:
-            await connection.close()
+            with anyio.CancelScope(shield=True):
+                for connection in connections:
+                    await connection.close()
             raise
         return reader
 
