@@ -148,14 +148,16 @@ async def test_a_question_nobody_waits_for_any_more_ends(w: World) -> None:
 
 async def test_a_slow_question_holds_up_no_other_connections(w: World) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
-    async with w.rooms.reader.Reader.open(w.path, seconds=60, connections=2) as reader:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reader.fetch, endless)
-            await anyio.wait_all_tasks_blocked()
-            with anyio.fail_after(20):
-                for _ in range(5):
-                    await reader.page(Filter())
-            tasks.cancel_scope.cancel()
+    async with (
+        w.rooms.reader.Reader.open(w.path, seconds=60, connections=2) as reader,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(reader.fetch, endless)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(20):
+            for _ in range(5):
+                await reader.page(Filter())
+        tasks.cancel_scope.cancel()
 
 
 async def test_questions_at_once_on_one_reader_are_each_answered(w: World) -> None:
@@ -176,14 +178,14 @@ async def test_a_page_waits_for_the_thread_once(w: World, monkeypatch: pytest.Mo
     """However many statements it takes, so that a busy event loop delays it once and not ten times."""
     async with w.rooms.reader.Reader.open(w.path) as reader:
         hops = 0
-        run = reader._connection._execute
+        run = reader._connections[0]._execute
 
         async def counted(*args: Any) -> Any:
             nonlocal hops
             hops += 1
             return await run(*args)
 
-        monkeypatch.setattr(reader._connection, "_execute", counted)
+        monkeypatch.setattr(reader._connections[0], "_execute", counted)
         rng = random.Random(1)
         for _ in range(20):
             hops = 0
