@@ -1,0 +1,171 @@
+"""The Activity tab in a real browser: sentences, filters, live entries, folds, the drawer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from playwright.sync_api import expect
+
+from collector.event import OWN_ACTIONS
+from tests.page.world import MARKUP, record
+from tests.web.running import Running
+
+MANY = 450
+
+
+def rows(page: Any) -> Any:
+    return page.locator(".feed .line")
+
+
+def test_the_page_can_say_every_action_of_the_daemons_own(visit: Any) -> None:
+    page = visit().open("/activity")
+    known = page.evaluate("import('/static/sentence.js').then(each => Object.keys(each.OWN))")
+    assert sorted(known) == sorted(OWN_ACTIONS)
+
+
+def test_entries_are_sentences_under_their_day(visit: Any) -> None:
+    page = visit().open("/activity")
+    for told in (
+        "Lamp went offline after 3 failed checks",
+        "Ada changed retention: 90 → 30",
+        "bob was not allowed to delete person Eve (needs admin)",
+        "Ada logged in",
+    ):
+        expect(rows(page).filter(has_text=told).first).to_be_visible()
+    expect(page.locator(".day").first).to_contain_text("Today")
+    denied = rows(page).filter(has_text="was not allowed")
+    expect(denied.locator(".marks")).to_have_text("Denied")
+    expect(rows(page).first.locator("time")).to_have_attribute("title", re.compile(r"20\d\d"))
+
+
+def test_filters_presets_and_search_stand_in_the_address(visit: Any) -> None:
+    page = visit().open("/activity")
+    page.get_by_role("link", name="Sign-ins").click()
+    expect(rows(page)).to_have_count(4)
+    assert "category=auth" in page.url
+    page.go_back()
+    expect(rows(page).filter(has_text="Eve")).to_be_visible()
+    page.get_by_role("button", name="Filter by Outcome").click()
+    choice = page.locator(".facet-value", has_text="Denied")
+    expect(choice.locator(".count")).to_have_text("1")
+    choice.click()
+    expect(rows(page)).to_have_count(1)
+    assert "outcome=denied" in page.url
+    page.get_by_role("link", name="Remove filter Outcome: Denied").click()
+    page.keyboard.press("/")
+    page.keyboard.type("disk sd")
+    expect(rows(page)).to_have_count(1)
+    page.wait_for_url("**q=disk+sd*")
+    page.reload()
+    expect(page.locator("#search")).to_have_value("disk sd")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_label("Search").fill("nothinglikethis")
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+
+
+def test_a_view_is_saved_found_again_and_removed(visit: Any) -> None:
+    page = visit().open("/activity?category=auth&actor=Ada")
+    page.get_by_role("button", name="Save view").click()
+    page.get_by_label("Name of this view").fill("Ada signs in")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("link", name="All", exact=True).click()
+    page.get_by_role("link", name="Ada signs in").click()
+    page.wait_for_url("**actor=Ada*")
+    page.get_by_role("button", name="Remove view Ada signs in").click()
+    expect(page.get_by_role("link", name="Ada signs in")).to_have_count(0)
+
+
+def test_a_drag_over_the_histogram_chooses_a_span(visit: Any) -> None:
+    page = visit().open("/activity")
+    expect(page.locator(".plot rect").first).to_be_attached()
+    box = page.locator(".plot").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.85, box["y"] + 20, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**since=*until=*")
+    expect(rows(page).filter(has_text="backup")).to_have_count(2)
+    expect(rows(page)).to_have_count(2)
+
+
+def test_a_flapping_device_is_one_line_that_opens(visit: Any) -> None:
+    page = visit().open("/activity?object_id=fridge")
+    fold = page.locator(".row-fold button")
+    expect(fold).to_contain_text("Fridge changed its state 5 times")
+    expect(rows(page)).to_have_count(1)
+    fold.click()
+    expect(rows(page)).to_have_count(6)
+    expect(fold).to_have_attribute("aria-expanded", "true")
+
+
+def test_new_entries_arrive_without_moving_what_is_read(visit: Any, daemon: Running) -> None:
+    page = visit().open("/activity?channel=live")
+    expect(page.locator(".pulse-live")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    record(daemon, [{"action": "live.first", "channel": "live"}, {"action": "live.other"}])
+    expect(rows(page)).to_have_count(1)
+    expect(rows(page)).to_contain_text("live first")
+    page.keyboard.press("j")
+    expect(rows(page).first).to_be_focused()
+    before = rows(page).first.bounding_box()
+    record(daemon, [{"action": "live.second", "channel": "live"}])
+    expect(page.get_by_role("button", name="1 new entry")).to_be_visible()
+    assert rows(page).first.bounding_box() == before
+    page.get_by_role("button", name="1 new entry").click()
+    expect(rows(page).first).to_contain_text("live second")
+
+
+def test_scrolling_loads_all_and_keeps_few_nodes(visit: Any, daemon: Running) -> None:
+    drafts = [{"action": "bulk.sent", "channel": "bulk", "object_id": str(n)} for n in range(MANY)]
+    record(daemon, drafts)
+    page = visit().open("/activity?channel=bulk")
+    expect(page.locator(".total")).to_have_text(f"{MANY} entries")
+    end = page.get_by_text("This is where the log begins.")
+    for _ in range(40):
+        page.mouse.wheel(0, 4000)
+        if end.is_visible():
+            break
+        page.wait_for_timeout(50)
+    expect(end).to_be_visible()
+    expect(page.locator(".row").last).to_have_attribute("aria-setsize", str(MANY + 1))
+    assert page.locator(".row").count() < 80
+
+
+def test_the_drawer_tells_everything_and_is_a_permalink(visit: Any) -> None:
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = visitor.open("/activity?correlation_id=night-1")
+    expect(rows(page)).to_have_count(2)
+    page.keyboard.press("j")
+    expect(rows(page).first).to_be_focused()
+    page.keyboard.press("Enter")
+    drawer = page.locator(".drawer")
+    expect(drawer).to_contain_text("The kernel attests who sent it")
+    expect(drawer.locator(".chain li")).to_have_count(2)
+    drawer.get_by_text("Raw JSON").click()
+    drawer.get_by_role("button", name="Copy", exact=True).click()
+    assert '"action": "backup.verified"' in page.evaluate("navigator.clipboard.readText()")
+    drawer.get_by_role("button", name="Copy link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    assert "entry=" not in page.url
+    other = visitor.context.new_page()
+    other.goto(link)
+    expect(other.locator(".drawer-title")).to_contain_text("backup nightly")
+
+
+def test_markup_in_every_field_is_text(visit: Any) -> None:
+    page = visit().open("/activity?category=capture")
+    expect(rows(page)).to_have_count(2)
+    for at in (0, 1):
+        rows(page).nth(at).click()
+        expect(page.locator(".drawer-title")).to_contain_text("<img src=x")
+        page.locator(".raw summary").click()
+    expect(page.locator(".drawer-title")).to_contain_text("\\u202e\\x1b[31m")
+    page.goto(page.url.partition("/activity")[0] + "/changes/categories")
+    expect(page.locator(".changes-table")).to_contain_text(MARKUP)
+    page.locator(".col-when a").first.click()
+    expect(page.locator(".drawer .difference")).to_contain_text(MARKUP)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src='x'], main script, .drawer script").count() == 0
