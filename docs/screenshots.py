@@ -160,9 +160,16 @@ def health(name: str, chance: random.Random) -> list[dict[str, Any]]:
             "metadata": {"from": before, "to": after, "reason": "timeout", "attempts": 3},
         }  # fmt: skip
 
-    changes = [moved(71.0, "unknown", "online")]
+    changes = [
+        moved(71.0, "unknown", "online"),
+        # Known in the whole window that the page shows, as a device of some weeks would be.
+        moved(24.2, "online", "suspect"),
+        moved(24.1, "suspect", "online"),
+        moved(23.9, "online", "suspect"),
+        moved(23.8, "suspect", "online"),
+    ]
     for _ in range(chance.choice((0, 0, 1, 2))):
-        at = chance.uniform(4, 60)
+        at = chance.uniform(4, 22)
         changes += [moved(at, "online", "offline"), moved(at - 1.5, "offline", "online")]
     if name in DOWN:
         changes.append(moved(2.2, "online", "offline"))

@@ -15,9 +15,10 @@ export class Histogram {
     this.plot = h("div", { class: "plot" });
     this.spans = h("div", { class: "segments", role: "group", "aria-label": t("histogram") });
     this.times = h("div", { class: "times" });
+    this.choose = h("details", { class: "choose" }, h("summary", {}, t("anyTime")), this.times);
     this.tip = h("div", { class: "tip", hidden: true });
     this.node = h("section", { class: "histogram", "aria-label": t("histogram") },
-      this.plot, this.tip, h("div", { class: "histogram-foot" }, this.axis = h("div", { class: "axis" }), this.times, this.spans));
+      this.plot, this.tip, h("div", { class: "histogram-foot" }, this.axis = h("div", { class: "axis" }), this.choose, this.spans));
     this.plot.addEventListener("pointerdown", event => this.press(event));
     this.plot.addEventListener("pointermove", event => this.move(event));
     this.plot.addEventListener("pointerleave", () => { this.tip.hidden = true; });
@@ -92,6 +93,7 @@ export class Histogram {
       type: "datetime-local", value: local(value), on: { change: event => go(withQuery({ [name]: event.target.value ? new Date(event.target.value).toISOString() : null })) },
     }));
     if (this.times.contains(document.activeElement)) return;
+    if (this.chosen.some(each => each !== null)) this.choose.open = true;
     replace(this.times, field("since", t("from"), this.chosen[0]), field("until", t("to"), this.chosen[1]));
   }
 
