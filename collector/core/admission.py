@@ -9,6 +9,7 @@ is rolled back. The caches are bounded: a producer that invents texts empties th
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,9 @@ from collector.event import (
     Principal,
 )
 
+EARLIEST: Final = -62_135_596_800_000_000
+LATEST: Final = 253_402_300_799_999_999
+"""The first and last microsecond of the years 1 to 9999 in UTC."""
 CACHE_MAX: Final = 8192
 """Entries of each cache; past that it is emptied and fills again from the dictionaries."""
 
@@ -194,7 +198,7 @@ class Admission:
                 ):
                     rare = self._rare(draft)
                 when = draft.occurred_at
-                occurred_at = now if when is None else round(when.timestamp() * 1e6)
+                occurred_at = now if when is None else microseconds(when)
                 message = draft.message or ""
                 row = (
                     seq,
@@ -323,6 +327,14 @@ def widened(row: Row, rare: Row = _RARE) -> Row:
         *head[:-2], behalf, object_id, object_name, target, scope, ip,
         correlation, causation, message, metadata,
     )  # fmt: skip
+
+
+def microseconds(when: dt.datetime) -> int:
+    """A time in µs since the epoch. Raises `InvalidEvent` where no reader could show it in UTC."""
+    value = round(when.timestamp() * 1e6)
+    if not EARLIEST <= value <= LATEST:
+        raise InvalidEvent("Expected a time from the years 1 to 9999 in UTC - at `$.occurred_at`")
+    return value
 
 
 def principal(who: str | Principal, field: str) -> Principal:
