@@ -24,9 +24,10 @@ def command(show: bool, config: str | None) -> None:
     and secrets masked.
     """
     from collector.cli.edge import say
-    from collector.config import load
+    from collector.config import load, machine
 
     found = load(config)
+    machine.check(found)
     if show:
         click.echo(found.dump_toml(), nl=False)
     say(f"{found.file or 'no file, the defaults serve'}: the configuration is right")
