@@ -193,7 +193,7 @@ def latest() -> list[dict[str, Any]]:
          "actor": PEOPLE[at], **room, "record": state, "correlation_id": "paint-2026"}
         for at, state in enumerate(states)
     ]  # fmt: skip
-    made[1]["message"] = "Ada had the kitchen painted: white → sage"
+    made[1]["message"] = "Grace had the kitchen painted: white → sage"
     return [
         *made,
         {"action": "settings.updated", "actor": PEOPLE[0], "object_type": "settings",
