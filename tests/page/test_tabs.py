@@ -234,6 +234,19 @@ def test_a_lost_connection_is_told_and_resumed_without_a_gap(visit: Any, daemon:
     expect(page.locator(".feed .line")).to_have_count(1)
 
 
+def test_after_a_restart_nobody_is_logged_in(visit: Any, daemon: Running) -> None:
+    visitor = visit()
+    visitor.log_in(daemon.admin)
+    page = visitor.open("/settings")
+    expect(page.get_by_role("heading", name="Keys")).to_be_visible()
+    expect(page.locator(".pulse-live")).to_be_visible()
+    daemon.stop()
+    expect(page.locator(".banner")).to_be_visible()
+    daemon.start()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Keys")).to_have_count(0)
+
+
 def test_clearing_needs_the_word(visit: Any, daemon: Running) -> None:
     visitor = visit()
     visitor.log_in(daemon.admin)

@@ -10,7 +10,10 @@ import { sentence, sentenceText } from "./sentence.js";
 import { sayText } from "./i18n.js";
 import { withQuery } from "./router.js";
 
-const FIRST = 100, NEXT = 200, OVERSCAN = 12;
+const FIRST = 100, NEXT = 200, OVERSCAN = 12, BREATH = 200;
+// A page that is open for weeks forgets what is far down (it is loaded again when wanted), and of what
+// waits too long it keeps no more than it can show.
+const HELD = 100_000, WAITING = 5_000;
 
 const CATEGORIES = new Set(["device", "entity", "auth", "capture", "system"]);
 const OUTCOME_ICON = { failure: "error", denied: "deny", unknown: "info" };
@@ -76,6 +79,7 @@ export class Feed {
     this.query = forApi(query);
     this.passes = matcher(query);
     this.waiting = [];
+    this.overrun = false;
     this.busy = true;
     this.failed = null;
     try {
@@ -95,7 +99,13 @@ export class Feed {
       this.entries ??= [];
     }
     this.busy = false;
+    this.clear();
     this.rebuild();
+  }
+
+  clear() {
+    for (const node of this.nodes.values()) node.remove();
+    this.nodes.clear();
   }
 
   async count(asked) {
@@ -135,12 +145,23 @@ export class Feed {
     const wanted = entries.filter(this.passes);
     if (!wanted.length) return;
     this.waiting.push(...wanted);
-    if (!this.busy && this.atRest()) this.takeIn(); else this.changed();
+    if (this.waiting.length > WAITING) this.overrun = true;
+    // However fast they come, a few redraws a second are enough.
+    this.flow ??= setTimeout(() => {
+      this.flow = null;
+      if (this.left) return;
+      if (!this.busy && this.atRest()) this.takeIn(); else this.changed();
+    }, BREATH);
   }
 
   atRest() { return scrollY < 8 && !this.selected && !new URLSearchParams(location.search).has("entry"); }
 
   takeIn() {
+    if (this.overrun) { this.reset(new URLSearchParams(location.search)); return; }
+    if (this.entries.length > HELD) {
+      this.entries.length = HELD / 2;
+      this.next = this.entries.at(-1).seq;
+    }
     this.entries.unshift(...this.waiting.reverse());
     this.waiting = [];
     this.rebuild();
@@ -158,9 +179,9 @@ export class Feed {
     this.items = items(this.entries, this.open);
     this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--line")) || 36;
     this.box.style.setProperty("height", `${this.items.length * this.height}px`);
-    for (const node of this.nodes.values()) node.remove();
     const focused = this.selected && document.activeElement?.closest?.("[data-key]") ? this.selected : null;
-    this.nodes.clear();
+    // A fold may have grown; every other line says what it said.
+    for (const [key, node] of this.nodes) if (key.startsWith("fold:")) { node.remove(); this.nodes.delete(key); }
     this.draw();
     this.drawEnd();
     if (focused) this.nodes.get(focused)?.firstChild.focus({ preventScroll: true });
@@ -183,11 +204,10 @@ export class Feed {
         node = this.drawn(item);
         this.nodes.set(item.key, node);
       }
-      const after = this.items[at];
       node.style.setProperty("transform", `translateY(${at * height}px)`);
       node.setAttribute("aria-posinset", at + 1);
       node.setAttribute("aria-setsize", this.items.length);
-      if (!node.isConnected || after.key !== node.dataset.key) this.box.append(node);
+      if (!node.isConnected) this.box.append(node);
     }
     for (const [key, node] of this.nodes) if (!kept.has(key)) { node.remove(); this.nodes.delete(key); }
     // Reading order is the order of nodes: appended ones may have come from above.

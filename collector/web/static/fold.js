@@ -40,5 +40,5 @@ function unfolded(item, open) {
   // The run's key is its oldest entry: it stays the same while the run grows at its newer end.
   const fold = { kind: "fold", key: `fold:${item.entries.at(-1).seq}`, entries: item.entries, what: item.fold };
   fold.open = open.has(fold.key);
-  return fold.open ? [fold, ...each.map(part => ({ ...part, inside: true }))] : [fold];
+  return fold.open ? [fold, ...each.map(part => ({ ...part, key: part.key + ":in", inside: true }))] : [fold];
 }

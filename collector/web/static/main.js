@@ -114,6 +114,14 @@ addEventListener("keydown", event => {
   event.preventDefault();
 });
 
+// While the stream is away, and once when it is back: whether this is still who it was.
+async function watch() {
+  const { known, role } = session;
+  await session.refresh().catch(() => {});
+  if (session.known !== known || session.role !== role) restart();
+  if (live.state === "lost" && session.reader) setTimeout(watch, 3000);
+}
+
 async function begin() {
   await speak();
   for (;;) {
@@ -125,7 +133,9 @@ async function begin() {
   onRoute(show);
   onLive(message => {
     if (message.kind !== "entries") drawState();
-    if (message.back) { toast(t("restored")); session.refresh().catch(() => {}); }
+    if (message.state === "lost") watch();
+    // A daemon that was restarted has forgotten who was logged in.
+    if (message.back) { toast(t("restored")); watch(); }
     if (message.kind === "reset") toast(t("reset"));
   });
   if (session.reader) {
