@@ -48,14 +48,13 @@ function restart() {
   view = null;
   place = undefined;
   drawer?.node.remove();
-  document.body.replaceChildren();
   build();
 }
 
 function build() {
   banner = h("div", { class: "banner", role: "status", hidden: true });
   main = h("main", { id: "main", tabindex: -1 });
-  document.body.append(h("a", { class: "skip", href: "#main" }, t("skip")),
+  document.body.replaceChildren(h("a", { class: "skip", href: "#main" }, t("skip")),
     h("header", { class: "top" }, h("a", { class: "brand", href: "/" }, h("img", { src: "/static/icon.svg", alt: "", width: 20, height: 20 }), h("span", {}, "collector")),
       h("nav", { class: "tabs", "aria-label": t("nav") }, Object.entries(TABS).map(([name, [href, symbol]]) => h("a", { href, "data-tab": name }, icon(symbol), h("span", {}, t("tab." + name))))),
       h("div", { class: "corner" }, h("span", { class: "pulse", id: "pulse" }), h("button", { type: "button", class: "bare help", "aria-label": t("shortcuts"), title: `${t("shortcuts")} (?)`, on: { click: help } }, icon("keyboard")), person())),
