@@ -26,7 +26,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("site")
     copy = tmp_path_factory.mktemp("source") / "plugin"
     subprocess.run(["cp", "-r", str(PLUGIN), str(copy)], check=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     subprocess.run([*command, "--no-index", "--target", str(target), str(copy)], check=True)
     return target
 
