@@ -34,6 +34,8 @@ JSON_A_PAGE: Final = 8192
 """Bytes of input that fill a page of the log, about; tells how much large events have written."""
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """Past this much unflushed input, sources stop reading until they are answered."""
+STEP_BACK: Final = 1_000_000
+"""Microseconds by which the wall clock must fall behind the last commit to count as set back."""
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 BATCH_EVENTS: Final = (1, 2, 5, 10, 50, 100, 500, 1000, 2000, 5000)
 """Upper bounds of the histograms that `/metrics` shows."""
@@ -297,7 +299,7 @@ class Intake:
     # ── commit ──────────────────────────────────────────────────────────────────────────────────
 
     def _commit_group(self, runs: list[_Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
-        self._now = max(self._now + 1, int(self._wall() * 1e6))
+        self._now = self._next_moment(int(self._wall() * 1e6))
         self._began = self._monotonic()
         prefix = assigned_prefix(self._now, self.journal.tag)
         error: JournalError | Rejected | None = self._blocked()
@@ -316,6 +318,11 @@ class Intake:
             self._refuse(runs, error, prefix)
             return
         self._answer(runs, prefix)
+
+    def _next_moment(self, wall: int) -> int:
+        """The time of recording (µs): never the same twice, and the wall clock's if that steps back."""
+        stepped_back = wall < self._now - STEP_BACK
+        return wall if stepped_back else max(self._now + 1, wall)
 
     def _commit(self, runs: list[_Run], devices: tuple[dict[str, Any], ...]) -> None:
         journal = self.journal
