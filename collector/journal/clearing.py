@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from collector.journal.followers import derived
+from collector.journal import sweeping
 from collector.journal.pruning import Pruner
 from collector.journal.writer import Journal
 
-STEP_ROWS: Final = 512
 _KEYS: Final = (("totals", "span, start, kind"), ("states", "slug, object_id"))
 
 
@@ -18,11 +17,4 @@ def clear(journal: Journal, pruner: Pruner) -> Iterator[Any]:
     end = journal.last_seq + 1
     yield from pruner.oldest(pruner.entries, "cleared", before=end)
     for table, key in _KEYS:
-        while True:
-            with derived(journal):
-                gone = journal.connection.execute(
-                    f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT {STEP_ROWS})"
-                ).rowcount
-            yield
-            if gone < STEP_ROWS:
-                break
+        yield from sweeping.emptied(journal, table, key)

@@ -22,7 +22,6 @@ _TABLES: Final = (
     ("postings", "segment, term"),
     ("words", "segment, word"),
     ("checksums", "chunk"),
-    ("chunks", "chunk"),
 )
 
 
@@ -37,15 +36,8 @@ def forget(journal: Journal, followers: list[Follower]) -> Iterator[Any]:
         if isinstance(follower, Segmented):
             follower.cursor = max(0, start)
     yield
-    for table, key in _TABLES[:3]:
-        while True:
-            with derived(journal):
-                gone = journal.connection.execute(
-                    f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT {STEP_ROWS})"
-                ).rowcount
-            yield
-            if gone < STEP_ROWS:
-                break
+    for table, key in _TABLES:
+        yield from sweeping.emptied(journal, table, key)
 
 
 def rebuild(journal: Journal) -> Iterator[Any]:

@@ -33,6 +33,19 @@ _DICTIONARIES: Final = (
 )
 
 
+def emptied(journal: Journal, table: str, key: str) -> Iterator[None]:
+    """Remove every row of a derived table; `key` is its primary key, columns separated by commas."""
+    while True:
+        with derived(journal):
+            gone = journal.connection.execute(
+                f"DELETE FROM {table} WHERE ({key}) IN"
+                f" (SELECT {key} FROM {table} LIMIT {STEP_ROWS})"
+            ).rowcount
+        yield
+        if gone < STEP_ROWS:
+            return
+
+
 def stale_segments(journal: Journal) -> Iterator[None]:
     """Drop what is derived from segments and chunks that are pruned away."""
     first = journal.first_seq()
