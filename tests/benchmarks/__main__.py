@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import footprint, reading, recording
+from tests.benchmarks import footprint, http, reading, recording
 from tests.benchmarks.bench import TINY, Bench, Line, Sizes, machine
 from tests.benchmarks.servers import redis_is_here, scratch
 
@@ -18,6 +18,10 @@ ROWS: Final[dict[str, Callable[[Bench], list[Line]]]] = {
     "sustained": recording.sustained,
     "ids": recording.ids,
     "connections": recording.connections,
+    "post": http.post,
+    "single": http.single,
+    "feed": http.feed,
+    "streams": http.streams,
     "written": recording.written,
     "stored": footprint.stored,
     "memory": footprint.memory,

@@ -31,9 +31,10 @@ class Sizes(NamedTuple):
     make: int = 200_000
     rounds: int = 2
     """Bursts of ours and of Redis's, in turn; the best of each counts, as the least disturbed."""
+    streams: int = 200
 
 
-TINY: Final = Sizes(2_000, 3_000, 0.3, 0.2, 0.2, 1_000, 2_000, 50, 2, 1, 5, 500, 2_000, 1)
+TINY: Final = Sizes(2_000, 3_000, 0.3, 0.2, 0.2, 1_000, 2_000, 50, 2, 1, 5, 500, 2_000, 1, 5)
 """Enough to see that every measurement runs, and worth nothing as a figure."""
 
 

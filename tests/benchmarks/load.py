@@ -59,6 +59,17 @@ def chunks(lines: list[bytes]) -> list[tuple[bytes, int]]:
     return [(b"".join(part), len(part)) for part in parts]
 
 
+def posts(lines: list[bytes], batch: int, key: str) -> list[tuple[bytes, int]]:
+    """Lines as HTTP requests that record `batch` of them each, with the count of each."""
+    head = (
+        "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Type: application/x-ndjson\r\nContent-Length: "
+    )
+    parts = [lines[start : start + batch] for start in range(0, len(lines), batch)]
+    bodies = [(b"".join(part), len(part)) for part in parts]
+    return [(f"{head}{len(body)}\r\n\r\n".encode() + body, count) for body, count in bodies]
+
+
 def connected(address: str) -> socket.socket:
     """A connection to a path, or to `host:port`."""
     if address.startswith("/"):
@@ -91,9 +102,11 @@ class Peer:
 
 
 def stream(job: dict[str, Any], lines: list[bytes]) -> dict[str, Any]:
-    """One connection, pipelined, for `count` events or `seconds`."""
+    """One connection, pipelined, for `count` events or `seconds`; with a `batch`, as HTTP requests."""
     peer = Peer(job["address"], job["wire"])
     ready = Ids(lines) if job.get("ids") else chunks(lines)
+    if "batch" in job:
+        ready = posts(lines, job["batch"], job["key"])
     wait_for_word()
     seconds, sent, done = job.get("seconds"), 0, 0
     peer.socket.setblocking(False)
@@ -124,6 +137,8 @@ def stream(job: dict[str, Any], lines: list[bytes]) -> dict[str, Any]:
 def turns(job: dict[str, Any], lines: list[bytes]) -> dict[str, Any]:
     """`connections`, each with one event under way, for `seconds`."""
     made = [Peer(job["address"], job["wire"]) for _ in range(job["connections"])]
+    if "key" in job:
+        lines = [request for request, _ in posts(lines, 1, job["key"])]
     peers = {peer.socket.fileno(): peer for peer in made}
     poll = select.epoll()
     for number in peers:

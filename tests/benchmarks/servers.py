@@ -53,6 +53,7 @@ class Daemon:
         place.mkdir(exist_ok=True)
         self.place, self.database, self.address = place, place / "events.db", str(place / "s")
         port = _free_port() if web else 8477
+        self.page, self._web = f"127.0.0.1:{port}", web
         config = CONFIG.format(place=place, web=str(web).lower(), port=port)
         config += "".join(DEVICE.format(n=n, port=n + 1) for n in range(devices))
         (place / "config.toml").write_text(config)
@@ -74,6 +75,8 @@ class Daemon:
         self.started_in = time.perf_counter() - start
         notices.close()
         (self.place / "notify").unlink()
+        if self._web:
+            self._await_page()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,6 +88,19 @@ class Daemon:
             return b"READY=1" in notices.recv(4096)
         except TimeoutError:
             return False
+
+    def _await_page(self) -> None:
+        """HTTP is an optional part: it begins to listen a little after recording has begun."""
+        host, _, port = self.page.partition(":")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection((host, int(port))).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The reply to one command."""
@@ -99,6 +115,12 @@ class Daemon:
         """Sizes and lags."""
         journal: dict[str, Any] = self.ask(op="status")["status"]["journal"]
         return journal
+
+    def key(self) -> str:
+        """A new key that may do everything."""
+        label = f"benchmark-{time.monotonic_ns()}"
+        secret: str = self.ask(op="add_key", label=label, role="admin")["secret"]
+        return secret
 
     def settle(self) -> float:
         """Wait until the followers have nothing to do and no more is written; the seconds."""
@@ -172,10 +194,12 @@ def redis_is_here() -> bool:
 class Load:
     """One load generator, prepared; `go` begins, `result` waits for it."""
 
-    def __init__(self, server: Daemon | Redis, do: str, **job: Any) -> None:
+    def __init__(
+        self, server: Daemon | Redis, do: str, *, program: str = "load", **job: Any
+    ) -> None:
         job = {"do": do, "address": server.address, "wire": server.wire, **job}
         job.setdefault("make", 50_000)
-        command = [sys.executable, "-m", "tests.benchmarks.load", json.dumps(job)]
+        command = [sys.executable, "-m", f"tests.benchmarks.{program}", json.dumps(job)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
