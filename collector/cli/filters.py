@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-ACTION_PATTERN: Final = r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)*"
-"""As `event.ACTION_PATTERN` without its ends: a test holds them equal."""
 SOURCES: Final = ("unix", "http", "queue", "mdns", "health", "collector", "nats")
 """As in `event.SOURCES`: a test holds them equal."""
 
@@ -48,6 +46,7 @@ OPTIONS: Final = (
     click.option("--channel", multiple=True, metavar="NAME", help="Only this module or feed."),
     click.option("--mode", multiple=True, metavar="NAME", help="Only what was triggered so."),
     click.option("--correlation", multiple=True, metavar="ID", help="One transaction's events."),
+    click.option("--causation", multiple=True, metavar="ID", help="What the event ID caused."),
     click.option("--tenant", multiple=True, metavar="ID", help="Only this tenant."),
     click.option("--org", multiple=True, metavar="ID", help="Only this organisation."),
     click.option(
@@ -56,7 +55,7 @@ OPTIONS: Final = (
 )
 NAMES: Final = (
     "since", "until", "category", "action", "outcome", "severity", "actor", "object", "target",
-    "source", "channel", "mode", "correlation", "tenant", "org", "grep",
+    "source", "channel", "mode", "correlation", "causation", "tenant", "org", "grep",
 )  # fmt: skip
 
 PARAGRAPH: Final = "A filter given twice means either; different filters mean all."
@@ -71,12 +70,12 @@ def filtered(command: Decorated) -> Decorated:
 
 def taken(values: dict[str, Any]) -> Filter:
     """Take the filters out of a verb's keyword arguments. Raises QueryError that names the flag."""
-    from collector.core.query import Filter
+    from collector.core.query import Filter, action_asked, category_asked
 
     given = {name: values.pop(name) for name in NAMES}
     return Filter(
-        action=tuple(map(_action, given["action"])),
-        category=given["category"],
+        action=tuple(action_asked(text, "-a") for text in given["action"]),
+        category=tuple(category_asked(text, "-c") for text in given["category"]),
         outcome=given["outcome"],
         severity=given["severity"],
         source=given["source"],
@@ -88,19 +87,11 @@ def taken(values: dict[str, Any]) -> Filter:
         tenant_id=given["tenant"],
         org_id=given["org"],
         correlation_id=given["correlation"],
+        causation_id=given["causation"],
         since=_moment(given["since"], "--since"),
         until=_moment(given["until"], "--until"),
         q=_words(given["grep"]),
     )
-
-
-def _action(text: str) -> str:
-    """Raises QueryError for what no action can match, instead of finding nothing in silence."""
-    import re
-
-    if not re.fullmatch(ACTION_PATTERN, text.removesuffix(".*")):
-        raise QueryError(f"{text!r} is not an action, such as backup.completed or device.*", "-a")
-    return text
 
 
 def _object(text: str) -> tuple[str, str | None]:

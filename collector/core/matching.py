@@ -16,7 +16,7 @@ Predicate = Callable[[Entry], bool]
 
 _PLAIN: Final = (
     *(name for name in KIND_FIELDS if name != "action"),
-    *("object_id", "tenant_id", "org_id", "correlation_id"),
+    *("object_id", "tenant_id", "org_id", "correlation_id", "causation_id"),
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from msgspec import Struct
 
-from collector.event import Entry
+from collector.errors import QueryError
+from collector.event import ACTION_MAX, ACTION_PATTERN, CATEGORY_MAX, Entry
 
 KIND_FIELDS: Final = (
     "action",
@@ -24,6 +26,11 @@ CountBy = Literal[
     "action", "category", "outcome", "severity", "source", "channel", "mode", "object_type", "actor"
 ]
 Bucket = Literal["hour", "day"]
+
+ACTION_ASKED: Final = rf"{ACTION_PATTERN.removesuffix('$')}(\.\*)?$"
+"""What a filter by action may be: an action, or all below a prefix."""
+ACTION_ASKED_MAX: Final = ACTION_MAX + len(".*")
+CATEGORY_ASKED: Final = r"^[a-z0-9][a-z0-9_-]*$"
 
 
 class Filter(Struct, kw_only=True, frozen=True):
@@ -50,6 +57,7 @@ class Filter(Struct, kw_only=True, frozen=True):
     tenant_id: tuple[str, ...] = ()
     org_id: tuple[str, ...] = ()
     correlation_id: tuple[str, ...] = ()
+    causation_id: tuple[str, ...] = ()
     since: int | None = None
     until: int | None = None
     q: str | None = None
@@ -70,3 +78,22 @@ class Count(Struct, frozen=True):
     bucket: str | None
     value: str | None
     count: int
+
+
+def action_asked(text: str, field: str) -> str:
+    """A filter's action as it is. Raises QueryError, naming `field`, for what no action can match:
+    finding nothing in silence would be taken for an answer."""
+    if len(text) <= ACTION_ASKED_MAX and re.fullmatch(ACTION_ASKED, text):
+        return text
+    raise QueryError(
+        f"{text[:50]!r} is not an action, such as backup.completed or device.*"
+        + ("; leave it out for all of them" if text == "*" else ""),
+        field,
+    )
+
+
+def category_asked(text: str, field: str) -> str:
+    """A filter's category as it is. Raises QueryError, naming `field`, for what none can be called."""
+    if len(text) <= CATEGORY_MAX and re.fullmatch(CATEGORY_ASKED, text):
+        return text
+    raise QueryError(f"{text[:50]!r} is not a category, such as auth or device", field)

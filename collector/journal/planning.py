@@ -74,6 +74,8 @@ def make_plan(wanted: Filter, fetch: Fetch) -> Plan:
         asked = getattr(wanted, column)
         if asked:
             _plain(plan, column, _texts(asked, column))
+    if wanted.causation_id:
+        _unindexed(plan, "causation_id", _texts(wanted.causation_id, "causation_id"))
     if plan.since is not None:
         plan.add("log.occurred_at >= ?", (plan.since,))
     if plan.until is not None:
@@ -197,6 +199,12 @@ def _scopes(plan: Plan, wanted: Filter, fetch: Fetch) -> None:
 def _plain(plan: Plan, column: str, texts: list[str]) -> None:
     plan.nothing = plan.nothing or not texts
     plan.add(f"log.{column} IN ({_marks(texts)})", texts, [term(column, text) for text in texts])
+
+
+def _unindexed(plan: Plan, column: str, texts: list[str]) -> None:
+    """A text that few entries have: the log is scanned for it, where nothing else narrows it down."""
+    plan.nothing = plan.nothing or not texts
+    plan.add(f"log.{column} IN ({_marks(texts)})", texts)
 
 
 def _numbers(

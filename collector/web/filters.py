@@ -11,10 +11,17 @@ from litestar.params import QueryParameter
 from msgspec import Meta
 
 from collector.core import moments
-from collector.core.query import Filter
+from collector.core.query import (
+    ACTION_ASKED,
+    ACTION_ASKED_MAX,
+    CATEGORY_ASKED,
+    Filter,
+    action_asked,
+    category_asked,
+)
 from collector.core.words import parse_words
 from collector.errors import QueryError
-from collector.event import OUTCOMES, SEVERITIES, SOURCES
+from collector.event import CATEGORY_MAX, OUTCOMES, SEVERITIES, SOURCES
 from collector.web.services import Given, Who
 
 VALUES_MAX: Final = 50
@@ -34,7 +41,17 @@ Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=420)]
 Texts: TypeAlias = Annotated[list[Text] | None, QueryParameter(max_items=VALUES_MAX)]
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 420}
-_ACTION: Final[dict[str, Any]] = {**_TEXT, "examples": ["settings.updated", "device.*"]}
+_ACTION: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": ACTION_ASKED,
+    "maxLength": ACTION_ASKED_MAX,
+    "examples": ["settings.updated", "device.*"],
+}
+_CATEGORY: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": CATEGORY_ASKED,
+    "maxLength": CATEGORY_MAX,
+}
 
 
 def _many(item: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +59,7 @@ def _many(item: dict[str, Any]) -> dict[str, Any]:
 
 
 FILTERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
-    "category": (_many(_TEXT), "One of the categories; given twice: either."),
+    "category": (_many(_CATEGORY), "One of the categories; given twice: either."),
     "action": (_many(_ACTION), "An action, or a prefix such as `device.*`."),
     "outcome": (_many({"type": "string", "enum": [*OUTCOMES]}), "What became of it."),
     "severity": (_many({"type": "string", "enum": [*SEVERITIES]}), "How serious it is."),
@@ -56,6 +73,13 @@ FILTERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "org_id": (_many(_TEXT), "Scope."),
     "source": (_many({"type": "string", "enum": [*SOURCES]}), "The way in that it took."),
     "correlation_id": (_many(_TEXT), "The transaction it belongs to."),
+    "causation_id": (
+        _many(_TEXT),
+        (
+            "The id of the event that caused it. No index knows it: add a time or another filter"
+            " where the journal is large."
+        ),
+    ),
     "since": (
         {"type": "string", "pattern": MOMENT},
         (
@@ -93,6 +117,7 @@ async def provide_filter(
     org_id: Texts = None,
     source: Texts = None,
     correlation_id: Texts = None,
+    causation_id: Texts = None,
     since: Annotated[str | None, QueryParameter(max_length=60)] = None,
     until: Annotated[str | None, QueryParameter(max_length=60)] = None,
     q: Annotated[str | None, QueryParameter(max_length=500)] = None,
@@ -102,8 +127,8 @@ async def provide_filter(
     if q is not None:
         parse_words(q)
     return Filter(
-        category=tuple(category or ()),
-        action=tuple(action or ()),
+        category=tuple(category_asked(each, "category") for each in category or ()),
+        action=tuple(action_asked(each, "action") for each in action or ()),
         outcome=_members(outcome, OUTCOMES, "outcome"),
         severity=_members(severity, SEVERITIES, "severity"),
         actor=tuple(actor or ()),
@@ -116,6 +141,7 @@ async def provide_filter(
         org_id=tuple(org_id or ()),
         source=_members(source, SOURCES, "source"),
         correlation_id=tuple(correlation_id or ()),
+        causation_id=tuple(causation_id or ()),
         since=_moment(since, now, "since"),
         until=_moment(until, now, "until"),
         q=q,
@@ -125,7 +151,7 @@ async def provide_filter(
 def _members(values: list[str] | None, known: tuple[str, ...], field: str) -> tuple[str, ...]:
     for value in values or ():
         if value not in known:
-            raise QueryError(f"{value[:50]!r} is none of {', '.join(known)}", field)
+            raise QueryError(f"{value[:50]!r} is not one of {', '.join(known)}", field)
     return tuple(values or ())
 
 

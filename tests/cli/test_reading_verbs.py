@@ -69,7 +69,7 @@ def test_every_filter_filters(query: Cli, book: Book) -> None:
         "person.deleted",
         category="auth", outcome="denied", severity="error", actor=ADA, object_type="person",
         object_id="9:b", target=Principal(type="group", id="g"), channel="web", mode="manual",
-        tenant_id="t", org_id="o", correlation_id="c", message="Kitchen light",
+        tenant_id="t", org_id="o", correlation_id="c", causation_id="k", message="Kitchen light",
         occurred_at="2026-11-20T10:00:00Z",
     )  # fmt: skip
     for words in (
@@ -77,7 +77,8 @@ def test_every_filter_filters(query: Cli, book: Book) -> None:
         ["--outcome", "denied"], ["--severity", "error"], ["--actor", "user:7"], ["--actor", "ada"],
         ["--object", "person:9:b"], ["--object", "person"], ["--target", "group:g"],
         ["--channel", "web"], ["--mode", "manual"], ["--tenant", "t"], ["--org", "o"],
-        ["--correlation", "c"], ["-g", "kitchen"], ["-g", "kit*"], ["-U", "2026-11-20T10:00:01Z"],
+        ["--correlation", "c"], ["--causation", "k"], ["-g", "kitchen"],
+        ["-g", "kit*"], ["-U", "2026-11-20T10:00:01Z"],
         ["-S", "2026-11-20T10:00:00Z", "-U", "2026-11-20T10:00:01Z"],
         ["-c", "auth", "-a", "person.*", "--outcome", "denied"],
     ):  # fmt: skip
@@ -99,7 +100,8 @@ def test_hostile_text_is_shown_escaped_on_one_line(query: Cli, book: Book) -> No
     "words",
     [["-S", "soon"], ["-n", "few"], ["-n", "-1"], ["--after", "-1"], ["--outcome", "odd"],
      ["-g", "a", "-g", "b"], ["--object", ":7"], ["-o", "xml"], ["stray"], ["--source", "moon"],
-     ["-a", "*"], ["-a", "b[*"], ["-a", "Backup.*"], ["-a", ".*"], ["-a", ""]],
+     ["-a", "*"], ["-a", "b[*"], ["-a", "Backup.*"], ["-a", ".*"], ["-a", ""],
+     ["-c", "*"], ["-c", "Auth"], ["-c", ""]],
 )  # fmt: skip
 def test_what_makes_no_sense_is_usage(query: Cli, book: Book, words: list[str]) -> None:
     done = query(*words)

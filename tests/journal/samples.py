@@ -26,6 +26,7 @@ TEXTS = {
     "tenant_id": ("t1", "t2", "ein sehr langer Mandant"),
     "org_id": ("o1", "o2"),
     "correlation_id": ("c1", "c2", "9d3c4f8e-1111-2222-3333-444455556666"),
+    "causation_id": ("x", "9d3c4f8e-1111-2222-3333-444455556666"),
 }
 PRINCIPALS: tuple[str | Principal, ...] = (
     "user:1",
@@ -92,7 +93,7 @@ def draft(rng: random.Random, now: float) -> Draft:
         org_id=some(TEXTS["org_id"], 0.2),
         ip=some(("10.0.0.1", "fe80::1"), 0.1),
         correlation_id=some(TEXTS["correlation_id"], 0.3),
-        causation_id=some(("x",), 0.1),
+        causation_id=some(TEXTS["causation_id"], 0.1),
         message=some(MESSAGES, 0.5),
         metadata=rng.choice(METADATA),
     )

@@ -13,7 +13,7 @@ from collector.core.query import KIND_FIELDS, Filter
 from collector.event import Entry, Principal
 
 PLAIN = (*(f for f in KIND_FIELDS if f != "action"),
-         "object_id", "tenant_id", "org_id", "correlation_id")  # fmt: skip
+         "object_id", "tenant_id", "org_id", "correlation_id", "causation_id")  # fmt: skip
 
 
 def passes(entry: Entry, f: Filter) -> bool:

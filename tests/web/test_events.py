@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from collector.core.matching import matcher
 from collector.core.query import Filter
+from collector.errors import QueryError
 from collector.event import Draft, Entry, Principal
 from tests.web.conftest import House
 
@@ -165,6 +166,11 @@ async def test_an_entry_has_every_key(house: House) -> None:
         "action=",
         "&".join(f"action=a{i}" for i in range(51)),
         "actor=" + "x" * 1000,
+        "action=%2A",
+        "action=device%2A",
+        "action=Device.Lost",
+        "category=%2A",
+        "category=Auth",
     ],
     ids=lambda query: query[:30],
 )
@@ -179,6 +185,38 @@ async def test_a_question_that_makes_no_sense_names_its_parameter(house: House, 
 async def test_a_misspelt_filter_is_told_its_nearest_name(house: House) -> None:
     async with house.admin() as client:
         assert "did you mean category?" in (await client.get(f"{URL}?catgory=auth")).text
+
+
+async def test_a_bad_filter_is_told_in_the_words_of_the_command_line(house: House) -> None:
+    from collector.cli.filters import NAMES, taken
+
+    given: dict[str, Any] = dict.fromkeys(NAMES, ()) | dict.fromkeys(("since", "until"))
+    async with house.admin() as client:
+        for name, flag, value in (
+            ("action", "-a", "*"),
+            ("category", "-c", "Auth!"),
+            ("since", "--since", "someday"),
+        ):
+            asked = given | {name: value if name == "since" else (value,)}
+            with pytest.raises(QueryError) as refused:
+                taken(asked)
+            answer = (await client.get(URL, params={name: value})).json()
+            assert (answer["status"], answer["code"]) == (400, "invalid_query")
+            assert answer["detail"] == str(refused.value).replace(flag, name, 1)
+        everything = (await client.get(f"{URL}?action=*")).json()["detail"]
+    assert "leave it out" in everything
+
+
+async def test_what_an_event_caused_is_found_by_its_id(house: House) -> None:
+    cause = house.record("backup.started")
+    effects = [house.record("file.copied", causation_id=cause.id).seq for _ in range(3)]
+    async with house.admin() as client:
+        page = (await client.get(URL, params={"causation_id": cause.id})).json()
+        assert [entry["seq"] for entry in page["entries"]] == effects[::-1]
+        other = {"causation_id": cause.id, "action": "backup.started"}
+        assert (await client.get(URL, params=other)).json()["entries"] == []
+        exported = (await client.get(f"{URL}/export", params={"causation_id": cause.id})).text
+        assert len(exported.splitlines()) == 3
 
 
 async def test_times_are_understood_in_the_command_lines_forms(house: House) -> None:
