@@ -1,7 +1,7 @@
 """Every error that collector raises on purpose.
 
     CollectorError
-    ├── ConfigError          the configuration is wrong; carries the key's path             exit 78
+    ├── ConfigError          the configuration is wrong; carries each mistake's path        exit 78
     ├── Rejected             one event is refused, for itself; carries a protocol code
     │   ├── InvalidJSON      `invalid_json`
     │   ├── InvalidEvent     `invalid_event`
@@ -24,7 +24,8 @@ and a producer's `record`. The exit codes are those of `sysexits.h`.
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, get_args
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -66,25 +67,53 @@ class CollectorError(Exception):
     exit_code: int = EXIT_FAILED
 
 
+MISTAKES_SHOWN: Final = 20
+"""Lines of a `ConfigError`'s text; a file of the wrong kind can hold a million mistakes."""
+
+
 class ConfigError(CollectorError):
-    """A wrong key or value. `path` is the key's dotted path, empty for the file as a whole."""
+    """A configuration with mistakes: `message`, `path` and `source` are the first one's.
+
+    `path` is the key's dotted path, empty for the file as a whole; `source` the file or variable.
+    """
 
     exit_code = EXIT_CONFIG
 
-    def __init__(self, message: str, path: str = "", source: str = "") -> None:
+    def __init__(
+        self, message: str, path: str = "", source: str = "", others: Sequence[ConfigError] = ()
+    ) -> None:
         self.message = message
         self.path = path
         self.source = source
-        super().__init__(": ".join(part for part in (source, path, message) if part))
+        self._others = tuple(others)
+        lines = [": ".join(part for part in (source, path, message) if part), *map(str, others)]
+        if len(lines) > MISTAKES_SHOWN:
+            lines[MISTAKES_SHOWN:] = [f"… and {len(lines) - MISTAKES_SHOWN} more"]
+        super().__init__("\n".join(lines))
+
+    @classmethod
+    def of(cls, mistakes: Sequence[ConfigError]) -> ConfigError:
+        """All mistakes, of which there is at least one, as one error; its text has a line for each."""
+        first = mistakes[0]
+        return cls(first.message, first.path, first.source, mistakes[1:])
+
+    @property
+    def mistakes(self) -> list[ConfigError]:
+        """Each mistake by itself, in the order of the file."""
+        return [ConfigError(self.message, self.path, self.source), *self._others]
 
 
 class Rejected(CollectorError):
-    """One request is refused; `code` is the protocol's word for why, the text says it to people."""
+    """One request is refused; `code` is the protocol's word for why, the text says it to people.
+
+    `facts` are further fields of the reply to a command, for programs.
+    """
 
     exit_code = EXIT_DATA
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, facts: Mapping[str, Any] | None = None) -> None:
         self.code: Code = code
+        self.facts: Mapping[str, Any] = facts or {}
         super().__init__(message)
 
     @property

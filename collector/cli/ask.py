@@ -7,7 +7,7 @@ from typing import Any
 from collector.cli.options import REPLY_TIMEOUT, socket_path
 from collector.cli.send import exit_code
 from collector.cli.wire import unreachable
-from collector.errors import CollectorError, DaemonUnreachable
+from collector.errors import EXIT_CONFIG, CollectorError, DaemonUnreachable
 
 
 class Refused(CollectorError):
@@ -35,7 +35,9 @@ def ask(
         raise unreachable(str(error), path, error.__cause__) from error
     if reply.get("ok"):
         return reply
-    raise Refused(_said(reply), exit_code(reply.get("code")))
+    raise Refused(
+        _said(reply), EXIT_CONFIG if "mistakes" in reply else exit_code(reply.get("code"))
+    )
 
 
 def _said(reply: dict[str, Any]) -> str:

@@ -17,8 +17,8 @@ from collector.cli import options
 def command(socket: str | None, config: str | None) -> None:
     """Have the daemon read its configuration again, all or nothing.
 
-    The same as SIGHUP, but tells what was wrong. Recorded as config.reloaded or config.rejected;
-    after the latter the old configuration stays in force.
+    The same as SIGHUP, but tells what was wrong, all of it, and exits 78. Recorded as
+    config.reloaded or config.rejected; after the latter the old configuration stays in force.
     """
     from collector.cli.ask import ask
     from collector.cli.edge import say

@@ -36,11 +36,11 @@ class Config(Settings, frozen=True, kw_only=True):
 
         `values` is shaped like the file; durations and sizes may be text or numbers. Relative paths
         start from `base`, by default the working directory. `environ` tells the default places; its
-        `COLLECTOR__…` variables do not count here. Raises ConfigError; `source` names the origin.
+        `COLLECTOR__…` variables do not count here. Raises ConfigError, which tells every mistake at
+        once; `source` names the origin.
         """
         place = reader.Place("", source, base if base is not None else os.getcwd())
-        settings = reader.read(Settings, values or {}, place, Settings)
-        return _finished(settings, environ, source)
+        return _config(values or {}, place, environ, reader.Reading(Settings))
 
     def to_mapping(self) -> dict[str, Any]:
         """The effective configuration as plain values, without secrets."""
@@ -55,28 +55,41 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Co
     """The configuration as the daemon has it: a `path` that was named, or the first file found.
 
     Every `COLLECTOR__A__B` in `environ` overrides the key `a.b`; a relative path in it starts from
-    the working directory, one in the file from the file's own. Raises ConfigError, all or nothing.
+    the working directory, one in the file from the file's own. Raises ConfigError, all or nothing,
+    which tells every mistake at once.
     """
     file = paths.config_file(path, environ)
     values = _parsed(file) if file else {}
-    changed = reader.merged(values, reader.overrides(environ))
+    reading = reader.Reading(Settings)
+    changed = reader.merged(values, reader.overrides(environ), reading)
     base = os.path.dirname(os.path.abspath(file)) if file else os.getcwd()
-    config = Config.from_mapping(changed, environ, source=file or "", base=base)
+    config = _config(changed, reader.Place("", file or "", base), environ, reading)
     return replace(config, file=Path(file)) if file else config
 
 
-def _finished(settings: Settings, environ: Mapping[str, str], source: str) -> Config:
-    """Fill in the default places, then see that everything fits together."""
+def _config(
+    values: Mapping[str, Any],
+    place: reader.Place,
+    environ: Mapping[str, str],
+    reading: reader.Reading,
+) -> Config:
+    """Read everything, fill in the default places, then see that all of it fits together."""
+    settings = _placed(reader.read(Settings, values, place, reading), environ)
+    mistakes = reading.mistakes + rules.broken(settings, reading.doubtful, place.source)
+    if mistakes:
+        raise ConfigError.of(mistakes)
+    return Config(**{name: getattr(settings, name) for name in Settings.__struct_fields__})
+
+
+def _placed(settings: Settings, environ: Mapping[str, str]) -> Settings:
     unix = settings.sources.unix
     database = settings.storage.path or paths.default_database(environ)
     socket = unix.path or paths.default_socket(environ, database)
-    settings = replace(
+    return replace(
         settings,
         storage=replace(settings.storage, path=os.path.abspath(database)),
         sources=replace(settings.sources, unix=replace(unix, path=os.path.abspath(socket))),
     )
-    rules.check(settings, source)
-    return Config(**{name: getattr(settings, name) for name in Settings.__struct_fields__})
 
 
 def _parsed(file: str) -> dict[str, Any]:

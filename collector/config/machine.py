@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import grp
 import os
+from collections.abc import Iterator
 
 from collector.config.schema import Settings
 from collector.errors import ConfigError
 
 
 def check(settings: Settings) -> None:
-    """Raise ConfigError for the first group or file that is named and not there."""
+    """Raise ConfigError for every group or file that is named and not there."""
+    missing = list(_missing(settings))
+    if missing:
+        raise ConfigError.of(missing)
+
+
+def _missing(settings: Settings) -> Iterator[ConfigError]:
     unix, web = settings.sources.unix, settings.web
-    _group(unix.group, "sources.unix.group")
-    for index, name in enumerate(unix.admin_groups):
-        _group(name, f"sources.unix.admin_groups[{index}]")
-    if web.enabled:
-        _file(web.tls_cert, "web.tls_cert")
-        _file(web.tls_key, "web.tls_key")
+    groups = {f"sources.unix.admin_groups[{i}]": name for i, name in enumerate(unix.admin_groups)}
+    for path, group in {"sources.unix.group": unix.group, **groups}.items():
+        if group is not None and not _is_group(group):
+            yield ConfigError(f'there is no group "{group}" on this machine', path)
+    files = {"web.tls_cert": web.tls_cert, "web.tls_key": web.tls_key} if web.enabled else {}
+    for path, file in files.items():
+        if file is not None and not os.access(file, os.R_OK):
+            yield ConfigError(f"{file} is not there, or may not be read", path)
 
 
-def _group(name: str | None, path: str) -> None:
-    if name is None:
-        return
+def _is_group(name: str) -> bool:
     try:
         grp.getgrnam(name)
     except KeyError:
-        raise ConfigError(f'there is no group "{name}" on this machine', path) from None
-
-
-def _file(file: str | None, path: str) -> None:
-    if file is not None and not os.access(file, os.R_OK):
-        raise ConfigError(f"{file} is not there, or may not be read", path)
+        return False
+    return True

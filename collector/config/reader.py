@@ -8,7 +8,8 @@ the tables are walked here, and msgspec checks the leaves.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
@@ -53,25 +54,61 @@ class Place(Struct, frozen=True):
         return ConfigError(message, self.path, self.source)
 
 
-def read(table: type[Table], values: Mapping[str, Any], place: Place, root: type[Struct]) -> Table:
-    """`values` as a `table`. Raises ConfigError for an unknown or missing key and a bad value.
+class Reading:
+    """One reading of a configuration, which goes on past a mistake so that all are told at once.
 
-    `root` is the whole schema, for telling where a misplaced key belongs.
+    `root` is the whole schema, for telling where a misplaced key belongs. `doubtful` are the paths
+    whose values are not what was meant: of a bad value its own, of an unknown key its table's.
+    """
+
+    def __init__(self, root: type[Struct]) -> None:
+        self.root = root
+        self.mistakes: list[ConfigError] = []
+        self.doubtful: list[str] = []
+
+    def unknown(self, name: str, siblings: list[str], place: Place) -> None:
+        """Note a key that is not in its table."""
+        self.mistakes.append(_unknown(name, siblings, place, self.root))
+        self.doubtful.append(place.path.removesuffix(name).removesuffix("."))
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note the mistake that the body raises, and go on."""
+        try:
+            yield
+        except ConfigError as error:
+            self.mistakes.append(error)
+            self.doubtful.append(error.path)
+        except _Unmade:
+            pass
+
+
+class _Unmade(Exception):
+    """A table without one of its required keys; why is noted already."""
+
+
+def read(table: type[Table], values: Mapping[str, Any], place: Place, reading: Reading) -> Table:
+    """What of `values` is right, as a `table`; what is wrong is noted in `reading`.
+
+    Raises `_Unmade` where a required key is wrong or missing.
     """
     types = keys.declared(table)
+    found: dict[str, Any] = {}
     for name, value in values.items():
+        at = place.key(str(name))
         if name not in types:
-            at = place.key(str(name))
-            raise _unknown(str(name), list(types), _source(at, value), root)
-    found = {
-        name: _value(keys.kind(types[name]), value, place.key(name), root)
-        for name, value in values.items()
-    }
-    for name in keys.required(table):
-        if name not in found:
-            raise place.key(name).error(
-                f"missing; expected {keys.expected(keys.kind(types[name]))}"
-            )
+            reading.unknown(str(name), list(types), _source(at, value))
+            continue
+        with reading.noted():
+            found[name] = _value(keys.kind(types[name]), value, at, reading)
+    required = keys.required(table)
+    for name in required:
+        with reading.noted():
+            if name not in values:
+                what = keys.expected(keys.kind(types[name]))
+                raise place.key(name).error(f"missing; expected {what}")
+    if not all(name in found for name in required):
+        raise _Unmade
     return table(**found)
 
 
@@ -81,45 +118,63 @@ def overrides(environ: Mapping[str, str]) -> list[Override]:
     return [Override(name, environ[name]) for name in names]
 
 
-def merged(values: Mapping[str, Any], changes: list[Override]) -> dict[str, Any]:
+def merged(values: Mapping[str, Any], changes: list[Override], reading: Reading) -> dict[str, Any]:
     """A copy of `values` with `changes` put in; the originals stay as they are."""
     result = dict(values)
     for change in changes:
-        *tables, last = change.variable[len(PREFIX) :].lower().split("__")
-        here = result
-        for name in tables:
-            inner = here.get(name, {})
-            if isinstance(inner, Override):
-                raise ConfigError(f"{inner.variable} sets all of this already", "", change.variable)
-            here[name] = here = dict(inner) if isinstance(inner, Mapping) else {}
-        here[last] = change
+        with reading.noted():
+            _put(change, result)
     return result
 
 
-def _value(of: Kind, value: Any, place: Place, root: type[Struct]) -> Any:
+def _put(change: Override, result: dict[str, Any]) -> None:
+    *tables, last = change.variable[len(PREFIX) :].lower().split("__")
+    here = result
+    for name in tables:
+        inner = here.get(name, {})
+        if isinstance(inner, Override):
+            raise ConfigError(f"{inner.variable} sets all of this already", "", change.variable)
+        here[name] = here = dict(inner) if isinstance(inner, Mapping) else {}
+    here[last] = change
+
+
+def _value(of: Kind, value: Any, place: Place, reading: Reading) -> Any:
     if isinstance(value, Override):
         place = _source(place, value)
         value = _decoded(of, value.text, place)
     if value is None and of.optional:
         return None
     if of.struct:
-        return read(of.struct, _table(of, value, place), place, root)
-    origin, inner = get_origin(of.base), get_args(of.base)
+        return read(of.struct, _table(of, value, place), place, reading)
+    origin = get_origin(of.base)
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise _refused(of, value, place)
-        item = keys.kind(inner[0])
-        entries = [_value(item, each, place.item(i), root) for i, each in enumerate(value)]
-        return _bounded(of, tuple(entries), place)
+        return _list(of, value, place, reading)
     if origin is dict:
-        name, item = keys.kind(inner[0]), keys.kind(inner[1])
-        return {
-            _value(name, key, place.key(str(key)), root): _value(
-                item, each, place.key(str(key)), root
-            )
-            for key, each in _table(of, value, place).items()
-        }
+        return _named(of, value, place, reading)
     return _leaf(of, value, place)
+
+
+def _list(of: Kind, value: Any, place: Place, reading: Reading) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _refused(of, value, place)
+    _bounded(of, tuple(value), place)
+    item = keys.kind(get_args(of.base)[0])
+    entries = []
+    for index, each in enumerate(value):
+        with reading.noted():
+            entries.append(_value(item, each, place.item(index), reading))
+    return tuple(entries)
+
+
+def _named(of: Kind, value: Any, place: Place, reading: Reading) -> dict[Any, Any]:
+    """A table whose keys are the user's own."""
+    name, item = map(keys.kind, get_args(of.base))
+    found = {}
+    for key, each in _table(of, value, place).items():
+        at = place.key(str(key))
+        with reading.noted():
+            found[_value(name, key, at, reading)] = _value(item, each, at, reading)
+    return found
 
 
 def _leaf(of: Kind, value: Any, place: Place) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from collector.config.keys import nearest
 from collector.config.schema import Settings
@@ -11,15 +12,27 @@ from collector.errors import ConfigError
 from collector.event import CATEGORIES
 from collector.paths import SUN_PATH_MAX
 
-
-def check(settings: Settings, source: str = "") -> None:
-    """Raise ConfigError for the first rule that does not hold."""
-    for rule in _RULES:
-        for path, message in rule(settings):
-            raise ConfigError(message, path, source)
-
-
 Findings = Iterable[tuple[str, str]]
+
+
+def broken(settings: Settings, doubtful: Sequence[str] = (), source: str = "") -> list[ConfigError]:
+    """What does not fit together.
+
+    A rule about keys below one of the `doubtful` paths is not asked: their values are not known.
+    """
+    return [
+        ConfigError(message, path, source)
+        for rule, reads in _RULES.items()
+        if not any(_concerns(path, key) for path in doubtful for key in reads)
+        for path, message in rule(settings)
+    ]
+
+
+def _concerns(path: str, key: str) -> bool:
+    """Whether a key is, holds or lies below a path; below the root is what stands in no table."""
+    if not path:
+        return "." not in key
+    return f"{key}.".startswith(f"{path}.") or path.startswith((f"{key}.", f"{key}["))
 
 
 def _paths(settings: Settings) -> Findings:
@@ -100,13 +113,14 @@ def _forward(settings: Settings) -> Findings:
         yield "forward.nats.enabled", "this version of collector does not forward yet; leave it off"
 
 
-_RULES: tuple[Callable[[Settings], Findings], ...] = (
-    _paths,
-    _categories,
-    _health,
-    _limits,
-    _devices,
-    _resources,
-    _tls,
-    _forward,
-)
+_RULES: Final[dict[Callable[[Settings], Findings], tuple[str, ...]]] = {
+    _paths: ("storage.path", "sources.unix.path"),
+    _categories: ("categories", "retention.categories"),
+    _health: ("health.timeout", "health.interval"),
+    _limits: ("sources.unix.limits.connections", "sources.unix.limits.connections_per_uid"),
+    _devices: ("devices",),
+    _resources: ("resources",),
+    _tls: ("web.tls_cert", "web.tls_key"),
+    _forward: ("forward.nats.enabled",),
+}
+"""Each rule with the keys it reads."""

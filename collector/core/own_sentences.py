@@ -93,14 +93,18 @@ def _lost_events(entry: Entry) -> str:
 
 
 def _rejected(entry: Entry) -> str:
-    error = entry.metadata.get("error")
-    why = f": {error}" if isinstance(error, str) and error else ""
-    return f"the changed configuration was refused, the old one stays in force{why}"
+    facts = (entry.metadata.get("path"), entry.metadata.get("reason"))
+    why = "".join(f": {fact}" for fact in facts if isinstance(fact, str) and fact)
+    count = entry.metadata.get("mistakes")
+    more = f" (and {count - 1} more)" if isinstance(count, int) and count > 1 else ""
+    return f"the changed configuration was refused, the old one stays in force{why}{more}"
 
 
 def _denied(entry: Entry) -> str:
-    op = entry.metadata.get("op") or entry.metadata.get("path")
-    return f"{_who(entry)} was denied {op if isinstance(op, str) and op else 'access'}"
+    operation, path = entry.metadata.get("operation"), entry.metadata.get("path")
+    if isinstance(operation, str) and operation:
+        return f"{_who(entry)} was not allowed to {operation}"
+    return f"{_who(entry)} was denied {path if isinstance(path, str) and path else 'access'}"
 
 
 def _key(verb: str) -> Callable[[Entry], str]:

@@ -20,9 +20,14 @@ Answer = int | tuple[int, str] | Rejected
 def canonical_id(text: str) -> str | None:
     """The canonical spelling of an id that a producer sent; None where it is not a UUID."""
     try:
-        return text.lower() if len(text) == 36 else format_id(parse_id(text))
+        return format_id(parse_id(text))
     except InvalidEvent:
         return None
+
+
+def _accepted_id(text: str) -> str | None:
+    """The same of an id that was stored, and so is one: most are spelled canonically already."""
+    return text.lower() if len(text) == 36 else canonical_id(text)
 
 
 def receipts(
@@ -35,7 +40,7 @@ def receipts(
     made = []
     for answer, draft in zip(answers, drafts, strict=True):
         if isinstance(answer, int):
-            id_ = (draft.id and canonical_id(draft.id)) or f"{prefix}{answer:012x}"
+            id_ = (draft.id and _accepted_id(draft.id)) or f"{prefix}{answer:012x}"
             made.append(Receipt(True, seq=answer, id=id_, warnings=warnings.get(answer)))
         elif isinstance(answer, tuple):
             made.append(Receipt(True, seq=answer[0], id=answer[1], duplicate=True))
@@ -64,7 +69,7 @@ def replies(
             if not draft.id:
                 lines.append(f'{{"ok":true,"seq":{answer},"id":"{prefix}{answer:012x}"}}\n')
             else:
-                lines.append(f'{{"ok":true,"seq":{answer},"id":"{canonical_id(draft.id)}"}}\n')
+                lines.append(f'{{"ok":true,"seq":{answer},"id":"{_accepted_id(draft.id)}"}}\n')
         else:
             lines.append(reply(receipts((answer,), (draft,), prefix, {})[0]).decode())
     return "".join(lines).encode()
@@ -76,6 +81,12 @@ def reply(receipt: Receipt) -> bytes:
     if not receipt.ok:
         fields["retry"] = receipt.retry
     return _encode(fields) + b"\n"
+
+
+def command_refusal(error: Rejected) -> bytes:
+    """One reply line for a command that was refused, with what its error has to say beyond words."""
+    refused = {"ok": False, "code": error.code, "error": str(error), "retry": error.retry}
+    return _encode({**error.facts, **refused}) + b"\n"
 
 
 def command_reply(fields: Mapping[str, Any]) -> bytes:

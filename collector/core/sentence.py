@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from collector.core.own_sentences import DEEDS, OWN
-from collector.core.verbs import ALONE, ENDS, VERBS, Verb, spoken
+from collector.core.verbs import ALONE, BAD_ENDS, ENDS, VERBS, Verb, spoken
 from collector.event import Entry, Principal
 
 FIELDS_SHOWN: Final = 5
@@ -38,8 +38,8 @@ def compose(entry: Entry) -> str:
     """The sentence from actor, action, object, target and outcome alone."""
     who, what = principal(entry.actor), _object(entry)
     word = entry.action.rpartition(".")[2]
-    if word in ENDS and entry.outcome not in MISSED:
-        return f"{what or _noun(entry)} {ENDS[word]}{_by(who)}{_reason(entry)}"
+    if word in ENDS:
+        return f"{what or _noun(entry)} {ENDS[word]}{_by(who)}{_ended(entry, word)}{_reason(entry)}"
     if word in ALONE:
         # Where the actor logs in, the object is the account; it says nothing that who does not.
         return _told(entry, who or what or "somebody", ALONE[word], _target(entry, ALONE[word]))
@@ -54,12 +54,12 @@ def compose(entry: Entry) -> str:
 
 
 def principal(who: Principal | None) -> str | None:
-    """What to call them: the name, else the id with a type that is not plainly a user's."""
+    """What to call them: the name, else the id with its type, without "user" where the id is a word."""
     if who is None:
         return None
     if who.name:
         return who.name
-    if who.id and who.type:
+    if who.id and who.type and (who.type != "user" or who.id.isdecimal()):
         return f"{spoken(who.type)} {who.id}"
     return who.id or who.email or who.role or (spoken(who.type) if who.type else None)
 
@@ -113,6 +113,13 @@ def _target(entry: Entry, verb: Verb) -> str:
 
 def _by(who: str | None) -> str:
     return f" ({who})" if who else ""
+
+
+def _ended(entry: Entry, word: str) -> str:
+    """The outcome of what ends by itself, where the word does not say it."""
+    if entry.outcome == "denied":
+        return " (denied)"
+    return " (failed)" if entry.outcome == "failure" and word not in BAD_ENDS else ""
 
 
 def _difference(entry: Entry) -> str:

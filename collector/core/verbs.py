@@ -107,6 +107,9 @@ ENDS: Final[dict[str, str]] = {
 }
 """What happens to a thing without anybody's doing: the thing is the subject of the sentence."""
 
+BAD_ENDS: Final = frozenset({"crashed", "expired", "failed", "timed_out"})
+"""Those of `ENDS` that are a failure by themselves."""
+
 
 def spoken(word: str) -> str:
     """A word of an action as people say it: `password_reset` → "password reset"."""

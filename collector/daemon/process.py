@@ -118,7 +118,8 @@ def _on_reload(daemon: Daemon, notifier: Notifier) -> None:
         daemon.control.reload(None)
         _log.info("configuration reloaded")
     except CollectorError as error:
-        _log.error("configuration not reloaded: %s", error)
+        for line in str(error).splitlines():
+            _log.error("configuration not reloaded: %s", line)
     notifier.ready()
 
 

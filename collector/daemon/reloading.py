@@ -19,6 +19,7 @@ from collector.errors import ConfigError
 from collector.event import Draft
 from collector.journal.connection import translated
 from collector.journal.versions import Versions, install_views
+from collector.web import exposure
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
@@ -38,13 +39,11 @@ def reload(daemon: Daemon, caller: Caller | None) -> None:
     """Read the configuration and make it true. Raises `ConfigError`, with nothing changed."""
     try:
         config = daemon.read_config()
-        for path in FIXED:
-            value = attrgetter(path)
-            if value(config) != value(daemon.config):
-                raise ConfigError("cannot change while the daemon runs; restart it", path)
+        _check(daemon, config)
         redactor = daemon.redactor_of(config)
     except ConfigError as error:
-        _record(daemon, caller, "config.rejected", {"path": error.path, "reason": error.message})
+        told = {"path": error.path, "reason": error.message, "mistakes": len(error.mistakes)}
+        _record(daemon, caller, "config.rejected", told)
         raise
     changed = changed_keys(daemon.config, config)
     if config.retention.enabled is False and daemon.config.retention.enabled:
@@ -71,6 +70,19 @@ def reload(daemon: Daemon, caller: Caller | None) -> None:
         for key in changed
     ):
         daemon.restarting = asyncio.create_task(_restart_parts(daemon, changed))
+
+
+def _check(daemon: Daemon, config: Config) -> None:
+    """Raise ConfigError where a configuration is right, but not for this daemon as it runs."""
+    fixed = [
+        ConfigError("cannot change while the daemon runs; restart it", path, str(config.file or ""))
+        for path in FIXED
+        if attrgetter(path)(config) != attrgetter(path)(daemon.config)
+    ]
+    if fixed:
+        raise ConfigError.of(fixed)
+    if config.web.enabled:
+        exposure.check(config.web.host, len(daemon.control.keys()))
 
 
 async def _restart_parts(daemon: Daemon, changed: list[str]) -> None:

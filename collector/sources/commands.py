@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.core.control import Caller, Control, PruneRequest
-from collector.errors import InvalidEvent, Rejected
+from collector.errors import MISTAKES_SHOWN, ConfigError, InvalidEvent, Rejected
 from collector.sources import key_commands
 
 Handler = Callable[[Control, dict[str, Any], Caller], Awaitable[dict[str, Any]]]
@@ -45,7 +45,14 @@ async def _prune(control: Control, arguments: dict[str, Any], caller: Caller) ->
 
 
 async def _reload(control: Control, arguments: dict[str, Any], caller: Caller) -> dict[str, Any]:
-    control.reload(caller)
+    try:
+        control.reload(caller)
+    except ConfigError as error:
+        mistakes = [
+            {"source": each.source, "path": each.path, "error": each.message}
+            for each in error.mistakes[:MISTAKES_SHOWN]
+        ]
+        raise Rejected("failed", str(error), {"mistakes": mistakes}) from None
     return {}
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from collector.core.control import Caller
 from collector.core.decoding import Request, decode_lines
 from collector.core.framing import Framer, FrameTooLarge
-from collector.core.protocol import command_reply, refusal, reply
+from collector.core.protocol import command_refusal, command_reply
 from collector.core.rate import TokenBucket
 from collector.errors import CollectorError, JournalError, Rejected
 from collector.intake import Intake, Sender
@@ -193,7 +193,7 @@ class Connection(asyncio.BufferedProtocol):
         refused = await self._result(command)
         self._command = None
         if isinstance(refused, Rejected):
-            self.reply(reply(refusal(refused)))
+            self.reply(command_refusal(refused))
             if refused.code == "denied":
                 self._dismiss()
                 return

@@ -65,6 +65,21 @@ def test_a_wrong_configuration_ends_check_and_run_with_78(
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_every_mistake_has_a_line_of_its_own(
+    environ: dict[str, str], tmp_path: Path, verb: str
+) -> None:
+    file = config(tmp_path, "[retention]\nmax_day = 5\nmax_entries = -1\n[helth]\n")
+    result = collector(environ, verb, "--config", file)
+    assert result.returncode == EXIT_CONFIG
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3
+    for line, key in zip(
+        lines, ("retention.max_day", "retention.max_entries", "helth"), strict=True
+    ):
+        assert f"{file}: {key}: " in line
+
+
 def test_a_wrong_configuration_leaves_no_trace_on_the_disk(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

@@ -115,6 +115,20 @@ def test_a_wrong_override_is_told_by_its_variable(
     assert caught.value.path == path
 
 
+def test_mistakes_of_file_and_variables_are_told_together(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    file = write(tmp_path / "c.toml", "[log]\nlevel = 'loud'\n")
+    wrong = {"COLLECTOR__WEB__PORT": "many", "COLLECTOR__WEB__PORTS": "1"}
+    with pytest.raises(ConfigError) as caught:
+        load(str(file), environ | wrong)
+    assert {(mistake.source, mistake.path) for mistake in caught.value.mistakes} == {
+        (str(file), "log.level"),
+        ("COLLECTOR__WEB__PORT", "web.port"),
+        ("COLLECTOR__WEB__PORTS", "web.ports"),
+    }
+
+
 def test_two_overrides_of_the_same_table_are_refused(environ: dict[str, str]) -> None:
     both = {"COLLECTOR__LOG": '{"level": "debug"}', "COLLECTOR__LOG__LEVEL": "info"}
     with pytest.raises(ConfigError, match="COLLECTOR__LOG sets all of this already"):

@@ -29,6 +29,20 @@ def test_a_group_or_file_that_is_not_there_is_named(values: dict[str, Any], path
     assert caught.value.path == path
 
 
+def test_everything_that_is_missing_is_told_at_once() -> None:
+    files = {"tls_cert": "/no/cert.pem", "tls_key": "/no/key.pem"}
+    unix = {"group": "no-such-group", "admin_groups": ["none-either"]}
+    config = Config.from_mapping({"sources": {"unix": unix}, "web": files}, {"HOME": "/home/ada"})
+    with pytest.raises(ConfigError) as caught:
+        machine.check(config)
+    assert [mistake.path for mistake in caught.value.mistakes] == [
+        "sources.unix.group",
+        "sources.unix.admin_groups[0]",
+        "web.tls_cert",
+        "web.tls_key",
+    ]
+
+
 def test_what_is_there_passes(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("")
     (tmp_path / "key.pem").write_text("")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.config import Config
-from collector.errors import EXIT_CONFIG, ConfigError
+from collector.errors import EXIT_CONFIG, MISTAKES_SHOWN, ConfigError
 
 ENVIRON = {"HOME": "/home/ada"}
 
@@ -99,6 +99,44 @@ def test_a_bad_value_is_refused_with_what_is_allowed(
     error = refusal(values)
     assert error.path == path
     assert says in str(error)
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
+    error = refusal(
+        {
+            "retention": {"max_day": 1, "max_entries": -1, "categories": {"auth": {}}},
+            "frobnicate": {},
+            "devices": [
+                {"name": "a", "check": "ftp://h/"},
+                {"name": "b", "address": "10.0.0.2"},
+                {"check": "tcp://h"},
+            ],
+            "redaction": {"patterns": ["x", "("]},
+            "log": {"level": "loud"},
+        }
+    )
+    assert [mistake.path for mistake in error.mistakes] == [
+        "retention.max_day",
+        "retention.max_entries",
+        "retention.categories.auth.max_days",
+        "frobnicate",
+        "devices[0].check",
+        "devices[2].check",
+        "devices[2].name",
+        "redaction.patterns[1]",
+        "log.level",
+    ]
+    lines = str(error).splitlines()
+    assert lines == [str(mistake) for mistake in error.mistakes]
+    assert (error.path, error.message) == (error.mistakes[0].path, error.mistakes[0].message)
+
+
+def test_mistakes_that_are_told_bounded() -> None:
+    error = refusal({f"key{number}": 1 for number in range(1000)})
+    assert len(error.mistakes) == 1000
+    lines = str(error).splitlines()
+    assert len(lines) == MISTAKES_SHOWN + 1
+    assert lines[-1] == f"… and {1000 - MISTAKES_SHOWN} more"
 
 
 def test_an_error_never_repeats_a_long_text_that_may_be_a_secret() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from collector.errors import EXIT_CONFIG
+
 DEADLINE = 30.0
 BASE = "[sources.mdns]\nenabled = false\n[web]\nenabled = false\n"
 
@@ -122,7 +124,9 @@ def test_a_wrong_configuration_is_rejected_and_nothing_changes(
 ) -> None:
     before = json.loads(daemon.call("status", "-o", "json").stdout)
     daemon.write(more)
-    assert daemon.call("reload", check=False).returncode != 0
+    refused = daemon.call("reload", check=False)
+    assert refused.returncode == EXIT_CONFIG
+    assert path in refused.stderr
     daemon.hang_up()
     entries = daemon.wait(lambda: len(found := daemon.entries("config.rejected")) == 2 and found)
     assert [entry["outcome"] for entry in entries] == ["failure", "failure"]
@@ -131,6 +135,36 @@ def test_a_wrong_configuration_is_rejected_and_nothing_changes(
     daemon.call("emit", "still.recording")
     after = json.loads(daemon.call("status", "-o", "json").stdout)
     assert after["retention"] == before["retention"]
+
+
+def test_every_mistake_is_told_to_who_asks_and_the_first_with_their_number_in_the_log(
+    daemon: Daemon,
+) -> None:
+    daemon.write("[retention]\nmax_dayz = 3\nmax_entries = -1\n[log]\nlevel = 'loud'\n")
+    refused = daemon.call("reload", check=False)
+    assert refused.returncode == EXIT_CONFIG
+    for key in ("retention.max_dayz", "retention.max_entries", "log.level"):
+        assert key in refused.stderr
+    (entry,) = daemon.entries("config.rejected")
+    assert entry["metadata"]["path"] == "retention.max_dayz"
+    assert entry["metadata"]["mistakes"] == 3
+    shown = daemon.call("query", "-a", "config.rejected").stdout
+    assert 'retention.max_dayz: unknown key; did you mean "retention.max_days"' in shown
+    assert "(and 2 more)" in shown
+
+
+def test_a_reload_that_would_open_the_page_to_strangers_is_rejected_as_a_start_is(
+    daemon: Daemon,
+) -> None:
+    # An address for documentation: nobody could listen there even if it were tried.
+    daemon.file.write_text(
+        BASE.replace("[web]\nenabled = false", "[web]\nhost = '192.0.2.1'\nport = 0")
+    )
+    refused = daemon.call("reload", check=False)
+    assert refused.returncode == EXIT_CONFIG
+    assert "collector keys add" in refused.stderr
+    (entry,) = daemon.entries("config.rejected")
+    assert entry["metadata"]["path"] == "web.host"
 
 
 def test_a_file_that_is_gone_is_rejected_and_nothing_changes(daemon: Daemon) -> None:

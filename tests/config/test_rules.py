@@ -63,6 +63,35 @@ def test_keys_that_do_not_fit_together_are_refused(
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "paths"),
+    [
+        # Both kinds at once, and all rules that are broken.
+        (
+            {"log": {"level": "loud"}, "health": {"timeout": "61s"}, "web": {"tls_cert": "/c"}},
+            ["log.level", "health.timeout", "web.tls_key"],
+        ),
+        # The interval that is not known might well be longer than the timeout.
+        ({"health": {"timeout": "61s", "interval": "soon"}}, ["health.interval"]),
+        ({"health": {"timeout": "61s", "intervall": "2m"}}, ["health.intervall"]),
+        (
+            {"retention": {"categories": {"lab": {"max_days": 1}}}, "categorie": ["lab"]},
+            ["categorie"],
+        ),
+        (
+            {"devices": [{"name": "x", "adress": "a"}, {"name": "x"}]},
+            ["devices[0].adress"],
+        ),
+    ],
+)
+def test_rules_are_told_beside_mistakes_but_not_because_of_them(
+    values: dict[str, Any], paths: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping(values, ENVIRON)
+    assert [mistake.path for mistake in caught.value.mistakes] == paths
+
+
 def test_a_further_category_can_have_a_retention_of_its_own() -> None:
     values = {"categories": ["sensor"], "retention": {"categories": {"sensor": {"max_days": 2}}}}
     config = Config.from_mapping(values, ENVIRON)

@@ -135,6 +135,61 @@ def device(action: str, **metadata: Any) -> Entry:
             ),
             "ada failed to have it digitised: report Q3 (ENOSPC)",
         ),
+        (
+            entry("backup.failed", object_type="backup", object_id="nightly", outcome="denied"),
+            "backup nightly failed (denied)",
+        ),
+        (
+            entry(
+                "backup.failed",
+                object_type="backup",
+                object_id="nightly",
+                outcome="failure",
+                metadata={"error_code": "ENOSPC"},
+            ),
+            "backup nightly failed (ENOSPC)",
+        ),
+        (
+            entry("job.finished", actor=ADA, object_type="job", object_id="7", outcome="failure"),
+            "job 7 finished (ada) (failed)",
+        ),
+        (
+            entry("door.opened", actor=Principal(type="user", id="bob"), object_type="door"),
+            "bob opened door",
+        ),
+        (
+            entry("door.opened", actor=Principal(type="user", id="1000"), object_type="door"),
+            "user 1000 opened door",
+        ),
+        (
+            entry("auth.denied", actor=ADA, outcome="denied", metadata={"operation": "prune"}),
+            "ada was not allowed to prune",
+        ),
+        (
+            entry(
+                "auth.denied",
+                actor=Principal(type="anonymous", name="anonymous"),
+                outcome="denied",
+                metadata={"method": "GET", "path": "/api/v1/events"},
+            ),
+            "anonymous was denied /api/v1/events",
+        ),
+        (
+            entry(
+                "config.rejected",
+                outcome="failure",
+                metadata={"path": "log.level", "reason": "loud", "mistakes": 1},
+            ),
+            "the changed configuration was refused, the old one stays in force: log.level: loud",
+        ),
+        (
+            entry(
+                "config.rejected",
+                outcome="failure",
+                metadata={"path": "", "reason": "bad", "mistakes": 3},
+            ),
+            "the changed configuration was refused, the old one stays in force: bad (and 2 more)",
+        ),
         (entry("session.login", actor=ADA), "ada logged in"),
         (entry("session.login", actor=ADA, outcome="failure"), "ada failed to log in"),
         (entry("door.ajar", actor=Principal(type="sensor", id="3")), "sensor 3: door ajar"),
@@ -182,7 +237,7 @@ PLAIN = st.recursive(
     max_leaves=5,
 )
 KEYS = ["from", "to", "attempts", "reason", "changed", "count", "from_seq", "to_seq", "cause",
-        "error", "op", "path", "seconds", "previous", "error_keys", "error_code", "required",
+        "mistakes", "operation", "path", "seconds", "previous", "error_keys", "error_code", "required",
         "failing", "online", "initial", "returned"]  # fmt: skip
 PRINCIPALS = st.none() | st.builds(
     Principal,

@@ -24,6 +24,32 @@ def test_the_page_can_say_every_action_of_the_daemons_own(visit: Any) -> None:
     assert sorted(known) == sorted(OWN_ACTIONS)
 
 
+SENTENCES = [
+    ({"action": "config.rejected", "metadata": {"path": "log.level", "reason": "loud?", "mistakes": 1}},
+     "The changed configuration was refused, the old one stays in force: log.level: loud?"),
+    ({"action": "config.rejected", "metadata": {"path": "", "reason": "not TOML", "mistakes": 3}},
+     "The changed configuration was refused, the old one stays in force: not TOML (+2)"),
+    ({"action": "auth.denied", "actor": {"name": "bob"}, "metadata": {"operation": "prune"}},
+     "bob was denied prune"),
+    ({"action": "backup.failed", "object_id": "nightly", "outcome": "denied"},
+     "nightly failed (Denied)"),
+    ({"action": "backup.failed", "object_id": "nightly", "outcome": "failure"}, "nightly failed"),
+    ({"action": "job.finished", "object_id": "7", "outcome": "failure"}, "7 finished (Failed)"),
+    ({"action": "door.opened", "actor": {"type": "user", "id": "1000"}, "object_id": "hall"},
+     "user 1000 opened hall"),
+    ({"action": "door.opened", "actor": {"type": "user", "id": "bob"}, "object_id": "hall"},
+     "bob opened hall"),
+]  # fmt: skip
+
+
+def test_the_page_tells_it_as_the_command_line_does(visit: Any) -> None:
+    page = visit().open("/activity")
+    tell = "entry => import('/static/sentence.js').then(each => each.sentenceText(entry))"
+    bare = {"actor": None, "target": None, "metadata": {}, "outcome": "success"}
+    said = [page.evaluate(tell, {**bare, **entry}) for entry, _ in SENTENCES]
+    assert [re.sub("[\u2066-\u2069]", "", one) for one in said] == [told for _, told in SENTENCES]
+
+
 def test_entries_are_sentences_under_their_day(visit: Any) -> None:
     page = visit().open("/activity")
     for told in (

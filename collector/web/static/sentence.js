@@ -6,6 +6,7 @@ import { short, number, list } from "./format.js";
 
 const MISSED = new Set(["failure", "denied"]);
 const ALIKE = { logged_in: "login", signed_in: "login", logged_out: "logout", signed_out: "logout" };
+const BAD_ENDS = new Set(["crashed", "expired", "failed", "timed_out"]);
 const FIELDS_SHOWN = 5, VALUE_MAX = 60;
 
 const name = text => bdi(text, { class: "name" });
@@ -15,7 +16,7 @@ const spoken = text => plain(text.replaceAll(/[_-]/g, " "));
 export function called(who) {
   if (!who) return null;
   if (who.name) return who.name;
-  if (who.id && who.type && who.type !== "user") return `${spoken(who.type)} ${who.id}`;
+  if (who.id && who.type && (who.type !== "user" || /^\d+$/.test(who.id))) return `${spoken(who.type)} ${who.id}`;
   return who.id ?? who.email ?? who.role ?? who.type ?? null;
 }
 const whoOf = entry => { const found = called(entry.actor); return found === null ? t("somebody") : name(found); };
@@ -51,14 +52,14 @@ function started(entry) {
 
 /** Every action of the daemon's own, and how it is told. A test holds the keys equal to its list. */
 export const OWN = {
-  "auth.denied": entry => own("auth.denied", { who: whoOf(entry), what: bdi(entry.metadata.op ?? entry.metadata.path ?? t("access")) }),
+  "auth.denied": entry => own("auth.denied", { who: whoOf(entry), what: bdi(entry.metadata.operation ?? entry.metadata.path ?? t("access")) }),
   "clock.stepped": entry => {
     const by = entry.metadata.seconds ?? entry.metadata.step ?? entry.metadata.by;
     return own("clock.stepped", { by: typeof by === "number" ? ` (${number(by, { signDisplay: "always", style: "unit", unit: "second" })})` : "" });
   },
   "collector.started": started,
   "collector.stopping": always("collector.stopping"),
-  "config.rejected": entry => own("config.rejected", { why: colon(entry.metadata.error) }),
+  "config.rejected": ({ metadata: { path, reason, mistakes: n } }) => own("config.rejected", { why: [...colon(path), ...colon(reason), n > 1 ? ` (+${number(n - 1)})` : ""] }),
   "config.reloaded": always("config.reloaded"),
   "device.discovered": entry => own("device.discovered" + (entry.metadata.returned ? ".returned" : entry.metadata.initial ? ".initial" : ""), { device: deviceOf(entry) }),
   "device.flapping": ofDevice("device.flapping"),
@@ -102,7 +103,7 @@ function compose(entry) {
   const actor = called(entry.actor), who = actor === null ? null : name(actor), what = objectOf(entry);
   const last = entry.action.slice(entry.action.lastIndexOf(".") + 1), missed = MISSED.has(entry.outcome);
   const ends = word("ends")[last];
-  if (ends && !missed) return [...rich(ends, { what: what ?? nounOf(entry) }), ...(actor === null ? [] : [" (", who, ")"]), ...reason(entry)];
+  if (ends) return [...rich(ends, { what: what ?? nounOf(entry) }), ...(actor === null ? [] : [" (", who, ")"]), ...ended(entry, last), ...reason(entry)];
   const alone = word("alone")[ALIKE[last] ?? last];
   if (alone) {
     const forms = alone.split("|"), form = entry.outcome === "denied" ? forms[1] : entry.outcome === "failure" ? forms[2] : forms[0];
@@ -115,6 +116,11 @@ function compose(entry) {
     : entry.outcome === "failure" ? [...tr("failedTo", params), ...target(entry, link), ...reason(entry)]
     : [...tr(who === null ? "passive" : "done", params), ...target(entry, link), ...difference(entry)];
   return entry.outcome === "unknown" ? [...told, t("unsure")] : told;
+}
+
+/** The outcome of what ends by itself, where the word does not say it. */
+function ended({ outcome }, last) {
+  return outcome === "denied" || (outcome === "failure" && !BAD_ENDS.has(last)) ? [" (", sayText("outcome", outcome), ")"] : [];
 }
 
 function verbOf(last) {
