@@ -10,6 +10,7 @@ from typing import Any
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from collector.web.guesses import ADDRESS_KEY
 from collector.web.identity import Identity
 from collector.web.problems import Refused, of_error
 from collector.web.services import Services, identity_of
@@ -84,6 +85,6 @@ def _refuse(connection: Connection, who: Identity, refused: Refused) -> None:
     services: Services = connection.app.state["services"]
     scope: Any = connection.scope
     about = {"method": scope["method"][:20], "path": scope["path"][:200]}
-    address = scope.get("collector.address")
+    address = scope.get(ADDRESS_KEY)
     services.denials.record(of_error(refused).code, address, who.actor, about)
     raise refused

@@ -47,8 +47,8 @@ async def stream(
     """Entries as they are recorded: events `activity_logged`, whose id is the seq.
 
     `Last-Event-ID` (or `after_seq`, for a first connection) resumes after that seq; 0 starts with
-    the oldest entry. `lagged` says that the reader was slow and is being caught up, `reset` that
-    the cursor is of another journal.
+    the oldest entry. `journal` comes first and says whose seqs these are, `lagged` that the reader
+    was slow and is being caught up, `reset` that the cursor is of another journal.
     """
     cursor = int(last_event_id) if last_event_id else after_seq
     return Stream(
@@ -70,9 +70,10 @@ class Feed:
         """The stream's bytes; ends when the hub closes."""
         journal = self._services.intake.journal
         last = journal.last_seq
-        yield b"retry: %d\n: journal %s\n\n" % (RETRY, journal.id.encode())
+        about = {"journal_id": journal.id, "last_seq": last}
+        yield b"retry: %d\n" % RETRY + _event("journal", about, None)
         if cursor is not None and cursor > last:
-            yield _event("reset", {"journal_id": journal.id, "last_seq": last}, last)
+            yield _event("reset", about, last)
             cursor = last
         self._sent = last if cursor is None else cursor
         async for chunk in self._missed():

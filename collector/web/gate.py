@@ -16,6 +16,7 @@ from msgspec import Struct
 from collector.core.control import Key, Role
 from collector.event import Principal, Producer
 from collector.web.denials import Denials
+from collector.web.guesses import ADDRESS_KEY, Guesses
 from collector.web.identity import PEER_KEY, SCOPE_KEY, Identity, anonymous, of_key, of_peer
 from collector.web.problems import MEDIA_TYPE, Problem, Refused, of_error
 from collector.web.session import Sessions, cookie_of
@@ -61,7 +62,7 @@ def rules(host: str, hosts: Iterable[str], anonymous_role: str, proxies: Iterabl
 
 
 class Gate:
-    """Wraps `app`. `find_key` finds the key of a secret; `is_admin` judges a peer's credentials."""
+    """Wraps `app`. `is_admin` judges a peer's credentials."""
 
     def __init__(
         self,
@@ -69,14 +70,14 @@ class Gate:
         rules: Rules,
         sessions: Sessions,
         denials: Denials,
-        find_key: Callable[[str], Key | None],
+        guesses: Guesses,
         is_admin: Callable[[Producer], bool],
     ) -> None:
         self._app = app
         self.rules = rules
         self._sessions = sessions
         self._denials = denials
-        self._find_key = find_key
+        self._guesses = guesses
         self._is_admin = is_admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +87,7 @@ class Gate:
             return
         headers = _headers(scope)
         address = self._address(scope, headers)
+        scope[ADDRESS_KEY] = address
         outward = _with_security_headers(send)
         try:
             self._check_host(scope, headers)
@@ -97,7 +99,6 @@ class Gate:
             await _send_problem(outward, found, error.headers)
             return
         scope[SCOPE_KEY] = identity
-        scope["collector.address"] = address
         if scope["method"] == "OPTIONS":
             scope, outward = {**scope, "method": _NO_METHOD}, _as_options(outward)
         await self._app(scope, receive, outward)
@@ -146,7 +147,7 @@ class Gate:
     def _identify(self, scope: Scope, headers: dict[str, str], address: str | None) -> Identity:
         authorization = headers.get("authorization")
         if authorization is not None:
-            return of_key(self._bearer(authorization))
+            return of_key(self._bearer(authorization, scope))
         peer = scope.get(PEER_KEY)
         if peer is not None:
             return of_peer(peer, self._is_admin(peer))
@@ -156,9 +157,9 @@ class Gate:
             return of_key(key)
         return anonymous(self.rules.anonymous if _is_loopback(address) else None)
 
-    def _bearer(self, authorization: str) -> Key:
+    def _bearer(self, authorization: str, scope: Scope) -> Key:
         scheme, _, secret = authorization.partition(" ")
-        key = self._find_key(secret.strip()) if scheme.lower() == "bearer" else None
+        key = self._guesses.find(secret.strip(), scope) if scheme.lower() == "bearer" else None
         if key is None:
             raise Refused(
                 "unauthorized",

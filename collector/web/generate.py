@@ -40,10 +40,11 @@ _ERRORS: Final[dict[int, str]] = {
     413: "The body is too large.",
     415: "The body's media type is not understood.",
     421: "The Host is none of ours.",
+    429: "Too many wrong keys came from this address; `Retry-After` says how long to wait.",
     503: "Not now; try again.",
     507: "No space is left for the journal.",
 }
-_BASE: Final = (400, 401, 403, 405, 421, 503)
+_BASE: Final = (400, 401, 403, 405, 421, 429, 503)
 
 
 def document(app: Litestar) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import Cookie
@@ -13,9 +13,10 @@ from collector.core.control import Key, Role
 from collector.event import Principal
 from collector.web.access import has_said_who, may_administer
 from collector.web.bodies import read
+from collector.web.guesses import ADDRESS_KEY
 from collector.web.identity import Identity, of_key
-from collector.web.problems import Refused, of_error
-from collector.web.services import Given, Who
+from collector.web.problems import Refused
+from collector.web.services import Given, Services, Who
 from collector.web.session import COOKIE, LIFETIME
 
 LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$"
@@ -50,12 +51,16 @@ class Login(Struct, forbid_unknown_fields=True):
 
 
 class Session(Struct, kw_only=True):
-    """Who the caller is; `role` null may do nothing, `known` is false for an anonymous one."""
+    """Who the caller is; `role` null may do nothing, `known` is false for an anonymous one.
+
+    Seqs are those of the journal `journal_id`: where it changes, cursors kept from before are void.
+    """
 
     role: Role | None
     known: bool
     actor: Principal
     tenant_id: str | None
+    journal_id: str
 
 
 @get("/keys", guards=[may_administer], tags=["keys"], operation_id="listKeys")
@@ -89,25 +94,24 @@ async def revoke_key(
 
 
 @get("/session", tags=["session"], operation_id="getSession")
-async def get_session(who: Who) -> Session:
-    """Who the caller is."""
-    return _session(who)
+async def get_session(services: Given, who: Who) -> Session:
+    """Who the caller is, and of which journal."""
+    return _session(services, who)
 
 
 @post("/session", tags=["session"], operation_id="login", status_code=200)
 async def login(request: Request[Any, Any, Any], services: Given) -> Response[Session]:
     """Exchange a key for a cookie, so that the page need not keep the key."""
-    key = services.control.find_key((await read(request, Login)).key)
-    if key is None:
-        refused = Refused("unauthorized", "this key is not known")
-        scope: Any = request.scope
-        services.denials.record(
-            of_error(refused).code,
-            scope.get("collector.address"),
-            Principal(type="anonymous", name="anonymous"),
-            {"method": "POST", "path": "/api/v1/session"},
-        )
-        raise refused
+    secret, scope = (await read(request, Login)).key, cast(dict[str, Any], request.scope)
+    try:
+        key = services.guesses.find(secret, scope)
+        if key is None:
+            raise Refused("unauthorized", "this key is not known")
+    except Refused as refused:
+        nobody = Principal(type="anonymous", name="anonymous")
+        about = {"method": "POST", "path": "/api/v1/session"}
+        services.denials.record(refused.code, scope.get(ADDRESS_KEY), nobody, about)
+        raise
     cookie = Cookie(
         key=COOKIE,
         value=services.sessions.issue(key),
@@ -117,7 +121,7 @@ async def login(request: Request[Any, Any, Any], services: Given) -> Response[Se
         samesite="strict",
         secure=request.url.scheme == "https",
     )
-    return Response(_session(of_key(key)), cookies=[cookie])
+    return Response(_session(services, of_key(key)), cookies=[cookie])
 
 
 @delete("/session", guards=[has_said_who], tags=["session"], operation_id="logout")
@@ -127,8 +131,14 @@ async def logout() -> Response[None]:
     return Response(None, status_code=204, cookies=[gone])
 
 
-def _session(who: Identity) -> Session:
-    return Session(role=who.role, known=who.known, actor=who.actor, tenant_id=who.tenant_id)
+def _session(services: Services, who: Identity) -> Session:
+    return Session(
+        role=who.role,
+        known=who.known,
+        actor=who.actor,
+        tenant_id=who.tenant_id,
+        journal_id=services.intake.journal.id,
+    )
 
 
 HANDLERS: Final[list[Any]] = [list_keys, add_key, revoke_key, get_session, login, logout]

@@ -108,7 +108,7 @@ def answer(found: Problem, headers: dict[str, str] | None = None) -> Response[by
 def of_error(error: Exception) -> Problem:
     """The problem for anything that a handler raises."""
     if isinstance(error, Refused):
-        return problem(error.code, str(error))
+        return problem(error.code, str(error), retry=error.code == "rate_limited")
     if isinstance(error, Rejected):
         return problem(error.code, str(error), retry=error.retry)
     if isinstance(error, QueryError):

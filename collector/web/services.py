@@ -18,6 +18,7 @@ from collector.hub import Hub
 from collector.intake import Intake
 from collector.journal.reader import Reader
 from collector.web.denials import Denials
+from collector.web.guesses import Guesses
 from collector.web.identity import SCOPE_KEY, Identity
 from collector.web.session import Sessions
 
@@ -32,6 +33,7 @@ class Services(Struct, frozen=True, eq=False):
     hub: Hub
     sessions: Sessions
     denials: Denials
+    guesses: Guesses
     wall: Callable[[], float]
 
 

@@ -22,6 +22,7 @@ from collector.web.app import application
 from collector.web.denials import Denials
 from collector.web.exposure import check
 from collector.web.gate import App, Gate, rules
+from collector.web.guesses import Guesses
 from collector.web.services import Services
 from collector.web.session import Sessions
 from collector.web.transport import Transport, bind
@@ -85,13 +86,14 @@ def gated(
     web = config.web
     denials = Denials(intake, monotonic)
     sessions = Sessions(secrets.token_bytes(32), wall, key_of)
-    services = Services(config, control, reader, intake, hub, sessions, denials, wall)
+    guesses = Guesses(control.find_key, monotonic)
+    services = Services(config, control, reader, intake, hub, sessions, denials, guesses, wall)
     return Gate(
         cast(App, application(services)),
         rules(web.host, web.hosts, web.anonymous, [str(each) for each in web.trusted_proxies]),
         sessions,
         denials,
-        control.find_key,
+        guesses,
         is_admin,
     )
 

@@ -76,7 +76,7 @@ def following(page: str) -> socket.socket:
     peer = connected(page)
     peer.sendall(STREAM)
     head = b""
-    while b": journal" not in head:
+    while b"event: journal" not in head:
         head += peer.recv(1 << 16)
     if b" 200 " not in head.partition(b"\r\n")[0]:
         sys.exit(f"no stream: {head[:300]!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from collector.core.query import Filter
 from collector.web import feed
 from collector.web.feed import Feed
 from collector.web.identity import anonymous
-from tests.web.conftest import House, eventually
+from tests.web.conftest import House, eventually, house_at
 from tests.web.running import Running, messages, running
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +97,27 @@ async def test_a_cursor_beyond_the_end_is_of_another_journal(house: House) -> No
     house.record()
     await eventually(lambda: listener.seqs == [house.daemon.journal.last_seq])
     await listener.leave()
+
+
+async def test_session_status_and_stream_name_the_journal_and_a_new_one_has_another_name(
+    tmp_path: Path,
+) -> None:
+    names = []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        async with house_at(tmp_path / place) as house, house.admin() as client:
+            listener = Listener(house, 0)
+            await eventually(lambda one=listener: bool(one.seqs))  # type: ignore[misc]
+            first = listener.text.partition(b"\n\n")[0].decode().splitlines()
+            assert "event: journal" in first
+            assert not any(line.startswith("id:") for line in first), "it moves no cursor"
+            told = json.loads(next(line for line in first if line.startswith("data: "))[6:])
+            session = (await client.get("/api/v1/session")).json()
+            status = (await client.get("/api/v1/status")).json()
+            assert told["journal_id"] == session["journal_id"] == status["journal_id"]
+            names.append(told["journal_id"])
+            await listener.leave()
+    assert names[0] != names[1]
 
 
 async def test_a_slow_reader_is_told_that_it_lagged_and_misses_nothing(house: House) -> None:
