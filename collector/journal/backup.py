@@ -21,7 +21,7 @@ from collector.journal.connection import (
     translated,
     wal_of,
 )
-from collector.journal.followers import checksum
+from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS
 from collector.lock import LockFile
 

@@ -14,7 +14,7 @@ import msgspec
 
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
 from collector.journal.finding import SEQ_MAX, matching
-from collector.journal.followers import floor
+from collector.journal.followers.totals import floor
 from collector.journal.planning import Fetch, bounded
 from collector.journal.pruning import FORGOTTEN
 from collector.journal.rows import moment

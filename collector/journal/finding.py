@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from collector.core.query import Filter
 from collector.core.words import words_of
-from collector.journal.followers import SEARCH_TEXTS, searchable
+from collector.journal.followers.words import SEARCH_TEXTS, searchable
 from collector.journal.planning import Fetch, Plan, make_plan
 from collector.journal.rows import SELECT
 from collector.journal.search import Stretch, read_cursors, stretches

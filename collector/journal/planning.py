@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from collector.core.query import KIND_FIELDS, Filter
 from collector.core.words import Words, parse_words
 from collector.errors import QueryError
+from collector.journal import fingerprints
 from collector.journal.postings import term
 
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
@@ -32,12 +33,19 @@ TIME_MAX: Final = 2**62
 """Times beyond are as good as none; SQLite's integers end at 2**63 - 1."""
 
 
+class Group(Struct):
+    """Any of these terms will do. A value of which there are many has its fingerprint here as well."""
+
+    terms: list[bytes]
+    fingerprints: list[int] = field(default_factory=list)
+
+
 class Plan(Struct):
     """How to find what a filter asks for."""
 
     where: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
-    groups: list[list[bytes]] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
     words: Words | None = None
     since: int | None = None
     until: int | None = None
@@ -48,12 +56,12 @@ class Plan(Struct):
         """Whether the range of time narrows down where to look."""
         return self.since is not None or self.until is not None
 
-    def add(self, condition: str, values: Iterable[Any], terms: list[bytes] | None = None) -> None:
+    def add(self, condition: str, values: Iterable[Any], group: Group | None = None) -> None:
         """One more condition that all matches meet."""
         self.where.append(condition)
         self.values += values
-        if terms is not None:
-            self.groups.append(terms)
+        if group is not None:
+            self.groups.append(group)
 
     def condition(self, *more: str) -> str:
         """The WHERE clause with further conditions in front."""
@@ -70,12 +78,10 @@ def make_plan(wanted: Filter, fetch: Fetch) -> Plan:
         if names:
             _principals(plan, column, _texts(names, column), fetch)
     _scopes(plan, wanted, fetch)
-    for column in ("object_id", "correlation_id"):
+    for column in ("object_id", "correlation_id", "causation_id"):
         asked = getattr(wanted, column)
         if asked:
             _plain(plan, column, _texts(asked, column))
-    if wanted.causation_id:
-        _unindexed(plan, "causation_id", _texts(wanted.causation_id, "causation_id"))
     if plan.since is not None:
         plan.add("log.occurred_at >= ?", (plan.since,))
     if plan.until is not None:
@@ -141,7 +147,7 @@ def _objects(plan: Plan, wanted: Filter, fetch: Fetch) -> None:
         return
     if len(wanted.object) > VALUES_MAX:
         raise QueryError(f"at most {VALUES_MAX} values can be asked for at once", "object")
-    parts, values, terms = [], list[Any](), set[bytes]()
+    parts, values, types, ids = [], list[Any](), set[str](), set[str]()
     of_type = "log.kind IN (SELECT kind FROM kinds WHERE object_type = ?)"
     for kind, id_ in wanted.object:
         if not kind or id_ == "" or not storable(kind) or not storable(id_ or ""):
@@ -149,13 +155,15 @@ def _objects(plan: Plan, wanted: Filter, fetch: Fetch) -> None:
         values.append(kind)
         if id_ is None:
             parts.append(of_type)
-            terms.add(term("object_type", kind))
+            types.add(kind)
         else:
             parts.append(f"({of_type} AND log.object_id = ?)")
             values.append(id_)
-            terms.add(term("object_id", id_))
+            ids.add(id_)
     plan.nothing = plan.nothing or not parts
-    plan.add(f"({' OR '.join(parts) or '0'})", values, sorted(terms))
+    group = _scattered("object_id", ids)
+    group.terms += [term("object_type", kind) for kind in sorted(types)]
+    plan.add(f"({' OR '.join(parts) or '0'})", values, group)
 
 
 def _principals(plan: Plan, column: str, names: list[str], fetch: Fetch) -> None:
@@ -198,13 +206,14 @@ def _scopes(plan: Plan, wanted: Filter, fetch: Fetch) -> None:
 
 def _plain(plan: Plan, column: str, texts: list[str]) -> None:
     plan.nothing = plan.nothing or not texts
-    plan.add(f"log.{column} IN ({_marks(texts)})", texts, [term(column, text) for text in texts])
+    plan.add(f"log.{column} IN ({_marks(texts)})", texts, _scattered(column, texts))
 
 
-def _unindexed(plan: Plan, column: str, texts: list[str]) -> None:
-    """A text that few entries have: the log is scanned for it, where nothing else narrows it down."""
-    plan.nothing = plan.nothing or not texts
-    plan.add(f"log.{column} IN ({_marks(texts)})", texts)
+def _scattered(column: str, texts: Iterable[str]) -> Group:
+    """Values that are found by their fingerprints."""
+    known = [fingerprints.terms(column, text) for text in sorted(texts)]
+    terms = sorted({term for _, both in known for term in both})
+    return Group(terms, [fingerprint for fingerprint, _ in known])
 
 
 def _numbers(
@@ -220,7 +229,7 @@ def _numbers(
 
 def _group(plan: Plan, terms: set[bytes]) -> None:
     if len(terms) <= TERMS_MAX:
-        plan.groups.append(sorted(terms))
+        plan.groups.append(Group(sorted(terms)))
 
 
 def _marks(values: Sequence[Any]) -> str:

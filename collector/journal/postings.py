@@ -37,6 +37,7 @@ TAGS: Final = {
     "target": b"T",
     "scope": b"n",
     "correlation_id": b"r",
+    "causation_id": b"R",
 }
 """The first byte of a term says what it is about; a principal or scope is named by its number."""
 HASHED_AFTER: Final = 8

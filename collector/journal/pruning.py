@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from collector.core.retention import AgeGroup
 from collector.journal.connection import translated
-from collector.journal.followers import STALE, Totals, checksum, derived
+from collector.journal.followers.base import STALE, derived
+from collector.journal.followers.totals import Totals
+from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 

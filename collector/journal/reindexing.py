@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from collector.journal import sweeping
 from collector.journal.connection import translated
-from collector.journal.followers import Follower, Segmented, all_followers, derived
+from collector.journal.cursors import cursor_fact
+from collector.journal.followers import Follower, all_followers
+from collector.journal.followers.base import Segmented, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 from collector.lock import LockFile
@@ -31,7 +33,7 @@ def forget(journal: Journal, followers: list[Follower]) -> Iterator[Any]:
     with derived(journal):
         for follower in followers:
             if isinstance(follower, Segmented):
-                journal.set_fact(f"cursor.{follower.name}", max(0, start))
+                journal.set_fact(cursor_fact(follower.name), max(0, start))
     for follower in followers:
         if isinstance(follower, Segmented):
             follower.cursor = max(0, start)

@@ -104,6 +104,8 @@ CREATE TABLE ids (
 
 -- For each segment of 16,384 seqs and each term: where in the segment the term occurs, as 16-bit
 -- little-endian offsets or, from 1,024 of them on, as a bitmap of 2,048 bytes.
+-- Object ids, correlations and causes, of which there are as many as entries, share 256 rows a segment,
+-- whose terms begin with '#': 32-bit numbers of a fingerprint and an offset each.
 CREATE TABLE postings (
   segment INTEGER NOT NULL,
   term    BLOB    NOT NULL,

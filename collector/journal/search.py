@@ -9,12 +9,14 @@ costs time and never an entry.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from msgspec import Struct
 
-from collector.journal.planning import Fetch, Plan
+from collector.journal import fingerprints
+from collector.journal.cursors import cursor_fact
+from collector.journal.planning import Fetch, Group, Plan
 from collector.journal.postings import (
     CHUNK_BITS,
     FULL,
@@ -59,7 +61,7 @@ _CURSORS: Final = "SELECT coalesce((SELECT min(seq) FROM log), 1)" + "".join(
     for one in (
         "SELECT max(seq) FROM log",
         *(
-            f"SELECT value FROM facts WHERE name = 'cursor.{name}'"
+            f"SELECT value FROM facts WHERE name = '{cursor_fact(name)}'"
             for name in ("totals", "postings", "words")
         ),
     )
@@ -165,13 +167,13 @@ def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -
     """For each segment the offsets that the plan's postings and words allow."""
     possible = dict.fromkeys(segments, FULL)
     posted = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.postings]
-    for terms in plan.groups:
+    for group in plan.groups:
         asked = [n for n in posted if possible[n]]
         if not asked:
             break
-        marks = ",".join("?" * len(terms))
-        rows = fetch(_on("postings", asked, f"term IN ({marks})"), tuple(terms))
-        _intersect(possible, asked, rows)
+        marks = ",".join("?" * len(group.terms))
+        rows = fetch(_on("postings", "term, offsets", asked, f"term IN ({marks})"), group.terms)
+        _intersect(possible, asked, ((n, _offsets(group, *row)) for n, *row in rows))
     if plan.words is not None:
         worded = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.words]
         conditions: list[tuple[str, tuple[str, ...]]] = [
@@ -185,22 +187,31 @@ def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -
             asked = [n for n in worded if possible[n]]
             if not asked:
                 break
-            _intersect(possible, asked, fetch(_on("words", asked, condition), values))
+            rows = fetch(_on("words", "offsets", asked, condition), values)
+            _intersect(possible, asked, ((n, decode(offsets)) for n, offsets in rows))
     return possible
 
 
-def _on(table: str, segments: list[int], condition: str) -> str:
+def _offsets(group: Group, term: bytes, stored: bytes) -> int:
+    if fingerprints.is_bucket(term):
+        return fingerprints.found(stored, term, group.fingerprints)
+    return decode(stored)
+
+
+def _on(table: str, columns: str, segments: list[int], condition: str) -> str:
     """One seek a segment; joining on a list keeps SQLite from scanning all terms of a range."""
     values = ",".join(f"({number})" for number in segments)
     return (
-        f"WITH wanted (n) AS (VALUES {values}) SELECT n, offsets FROM wanted CROSS JOIN {table}"
+        f"WITH wanted (n) AS (VALUES {values}) SELECT n, {columns} FROM wanted CROSS JOIN {table}"
         f" ON segment = n AND {condition}"
     )
 
 
-def _intersect(possible: dict[int, int], segments: list[int], rows: list[tuple[Any, ...]]) -> None:
+def _intersect(
+    possible: dict[int, int], segments: list[int], sets: Iterable[tuple[int, int]]
+) -> None:
     union: dict[int, int] = defaultdict(int)
-    for segment, offsets in rows:
-        union[segment] |= decode(offsets)
+    for segment, offsets in sets:
+        union[segment] |= offsets
     for segment in segments:
         possible[segment] &= union[segment]

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from collector.journal import fingerprints
 from collector.journal.connection import translated
-from collector.journal.followers import STALE, derived
+from collector.journal.followers.base import STALE, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT, SEGMENT_BITS, bits, only
 from collector.journal.writer import Journal
 
@@ -140,7 +141,7 @@ def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> It
         if not rows:
             return
         after = rows[-1][0]
-        kept = [(value, offsets, only(offsets, live)) for value, offsets in rows]
+        kept = [(value, offsets, _only(value, offsets, live)) for value, offsets in rows]
         changed = [(new, segment, value) for value, old, new in kept if new and new != old]
         with derived(journal):
             journal.connection.executemany(
@@ -151,6 +152,10 @@ def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> It
                 [(segment, value) for value, _, new in kept if not new],
             )
         yield
+
+
+def _only(key: bytes | str, offsets: bytes, live: int) -> bytes:
+    return (fingerprints.only if fingerprints.is_bucket(key) else only)(offsets, live)
 
 
 def stale_ids(journal: Journal) -> Iterator[None]:

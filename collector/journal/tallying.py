@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from collector.core.query import KIND_FIELDS
-from collector.journal.followers import STALE
+from collector.journal.followers.base import STALE
 from collector.journal.planning import Fetch
 from collector.journal.postings import BITMAP_BYTES, SEGMENT_BITS, TAGS, term
 from collector.journal.search import read_cursors

@@ -23,6 +23,7 @@ from collector.errors import CollectorError
 from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import WAL_BYTES, open_writer, translate, translated, wal_of
+from collector.journal.cursors import cursor_fact
 from collector.journal.rows import SELECT, entry
 
 COLUMNS: Final = 18
@@ -105,7 +106,7 @@ class Journal:
 
     def cursor(self, follower: str) -> int:
         """The last seq that a follower has derived from."""
-        cursor: int = self.fact(f"cursor.{follower}", 0)
+        cursor: int = self.fact(cursor_fact(follower), 0)
         return cursor
 
     def _found(self) -> None:

@@ -307,7 +307,7 @@ def test_no_step_changes_more_than_a_bounded_number_of_rows(tmp_path: Path) -> N
         for job in ("totals", "ids", "postings", "words"):
             follower = next(f for f in w.followers if f.name == job)
             while follower.due(True):
-                _hold(w, follower.steps(), 2 * 1024 + 2)  # an hour and a day a row of a chunk
+                _hold(w, follower.steps(), 4 * 1024 + 17)  # an hour and a day a row of two chunks
         _hold(w, w.pruner.aged(AgeGroup("a", 1, only=("auth",)), int((w.now + 1) * 1e6)), 2600)
         _hold(w, w.sweep(), 2600)
         _hold(w, w.rooms.reindexing.forget(w.journal, w.followers), 1100)

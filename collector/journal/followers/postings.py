@@ -1,0 +1,115 @@
+"""Postings: where in a segment every value of every filter occurs, the full text's words excepted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final
+
+from collector.core.query import KIND_FIELDS
+from collector.journal.connection import translated
+from collector.journal.fingerprints import SEEDS, occurrence, packed
+from collector.journal.followers.base import Segmented, Step, derived
+from collector.journal.postings import DENSE, SEGMENT, bits, encode, encode_bits, term
+
+CLEAR_ROWS: Final = 512
+
+Offsets = dict[int, list[int]]
+
+
+class Postings(Segmented):
+    """Postings of every filter but the full text's."""
+
+    name = "postings"
+
+    def steps(self) -> Step:
+        kinds: Offsets = defaultdict(list)
+        actors: Offsets = defaultdict(list)
+        targets: Offsets = defaultdict(list)
+        scopes: Offsets = defaultdict(list)
+        scattered: list[int] = []
+        for rows in self.read(_POSTED):
+            _collect(rows, kinds, actors, targets, scopes, scattered)
+            yield
+        rows_ = list(self._kind_rows(kinds))
+        yield
+        for field, values in (("actor", actors), ("target", targets), ("scope", scopes)):
+            rows_ += [(term(field, value), encode(at)) for value, at in values.items()]
+        yield
+        scattered.sort()
+        yield
+        rows_ += packed(scattered)
+        rows_.sort()
+        yield
+        segment = self.segment
+        yield from self._cleared(segment)
+        yield from self.write(_ADD, ((segment, *row) for row in rows_))
+
+    def _cleared(self, segment: int) -> Step:
+        """Remove what an earlier attempt, or a collector with another format, left of the segment."""
+        gone = CLEAR_ROWS
+        while gone == CLEAR_ROWS:
+            with derived(self.journal):
+                gone = self.journal.connection.execute(_CLEAR, (segment, CLEAR_ROWS)).rowcount
+            yield
+
+    def _kind_rows(self, kinds: Offsets) -> Iterator[tuple[bytes, bytes]]:
+        """A kind's offsets count for each of its eight texts."""
+        texts: dict[tuple[str, str], list[int]] = defaultdict(list)
+        columns = ", ".join(KIND_FIELDS)
+        with translated(self.journal.path):
+            rows = self.journal.connection.execute(f"SELECT kind, {columns} FROM kinds").fetchall()
+        for kind, *values in rows:
+            if kind in kinds:
+                for field, value in zip(KIND_FIELDS, values, strict=True):
+                    if value:
+                        texts[field, value].append(kind)
+        as_bits = {kind: bits(offsets) for kind, offsets in kinds.items()}
+        for (field, value), its_kinds in texts.items():
+            if sum(len(kinds[kind]) for kind in its_kinds) >= DENSE:
+                union = 0
+                for kind in its_kinds:
+                    union |= as_bits[kind]
+                yield term(field, value), encode_bits(union)
+            else:
+                offsets = sorted(chain.from_iterable(kinds[kind] for kind in its_kinds))
+                yield term(field, value), encode(offsets)
+
+
+def _collect(
+    rows: list[tuple[Any, ...]],
+    kinds: Offsets,
+    actors: Offsets,
+    targets: Offsets,
+    scopes: Offsets,
+    scattered: list[int],
+) -> None:
+    """Add some rows of the log."""
+    of_object, of_correlation, of_causation = (SEEDS[field] for field in _SCATTERED)
+    add = scattered.append
+    for offset, kind, actor, target, scope, object_id, correlation, causation in rows:
+        kinds[kind].append(offset)
+        actors[actor].append(offset)
+        if object_id:
+            add(occurrence(of_object, object_id, offset))
+        if correlation:
+            add(occurrence(of_correlation, correlation, offset))
+        if causation:
+            add(occurrence(of_causation, causation, offset))
+        if target:
+            targets[target].append(offset)
+        if scope:
+            scopes[scope].append(offset)
+
+
+_SCATTERED: Final = ("object_id", "correlation_id", "causation_id")
+_POSTED: Final = (
+    f"SELECT seq & {SEGMENT - 1}, kind, actor, target, scope, {', '.join(_SCATTERED)}"
+    " FROM log WHERE seq BETWEEN ? AND ?"
+)
+_CLEAR: Final = (
+    "DELETE FROM postings WHERE (segment, term) IN"
+    " (SELECT segment, term FROM postings WHERE segment = ? LIMIT ?)"
+)
+_ADD: Final = "INSERT OR REPLACE INTO postings VALUES (?, ?, ?)"
