@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from collector.client.fields import address
+from collector.client.values import address
 
 _FOR: Final = re.compile(r"(?:^|;)\s*for=(?:\"([^\"]*)\"|([^;\s]*))", re.IGNORECASE)
 HOPS_MAX: Final = 32

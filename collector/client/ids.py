@@ -10,26 +10,35 @@ BLOCK: Final = 256
 """Ids' worth of randomness drawn from the kernel at once; `random` costs more to import than that
 saves, and a program that seeds it must not make its events the same."""
 
-_pool: Final[list[int]] = []
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_pool: Final[list[str]] = []
+_now = (-1, "")
+"""The last millisecond that was asked for, and its text; one tuple, so that threads may share it."""
 os.register_at_fork(after_in_child=_pool.clear)
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): milliseconds since the epoch, then 74 random bits."""
     try:
-        bits = _pool.pop()
+        noise = _pool.pop()
     except IndexError:
-        bits = _draw()
-    now = time_ns() // 1_000_000
-    return (
-        f"{now >> 16 & 0xFFFFFFFF:08x}-{now & 0xFFFF:04x}-7{bits >> 62 & 0xFFF:03x}"
-        f"-{bits >> 48 & 0x3FFF | 0x8000:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
-    )
+        noise = _draw()
+    global _now
+    millisecond = time_ns() // 1_000_000
+    then, text = _now
+    if then != millisecond:
+        text = f"{millisecond >> 16:08x}-{millisecond & 0xFFFF:04x}-7"
+        _now = millisecond, text
+    return text + noise
 
 
-def _draw() -> int:
-    noise = os.urandom(10 * BLOCK)
-    drawn = [int.from_bytes(noise[start : start + 10]) for start in range(0, len(noise), 10)]
+def _draw() -> str:
+    """The random part of an id, for this one and the next `BLOCK - 1`."""
+    digits = os.urandom(10 * BLOCK).hex()
+    drawn = [
+        f"{noise[:3]}-{_VARIANT[noise[3]]}{noise[4:7]}-{noise[7:19]}"
+        for noise in (digits[start : start + 20] for start in range(0, len(digits), 20))
+    ]
     first = drawn.pop()
     _pool.extend(drawn)
     return first

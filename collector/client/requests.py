@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from collector.client.fields import Who, as_text
+from collector.client.fields import Who
 from collector.client.ids import new_id
+from collector.client.values import as_text
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 

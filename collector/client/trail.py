@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from collector.client.compose import compose
 from collector.client.context import ambient
-from collector.client.fields import Deed, Fields, compose
+from collector.client.fields import Deed, Fields
 from collector.client.ids import new_id
 from collector.client.sinks import Outlet
 from collector.errors import CODES, CollectorError, Rejected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -25,6 +25,7 @@ TEXT_MAX: Final = 1000
 """Characters left of a text when metadata is over its bound."""
 
 _encode: Final = msgspec.json.Encoder().encode
+_raw: Final[Any] = msgspec.Raw
 
 
 class Redaction:
@@ -62,28 +63,15 @@ class Redaction:
     def metadata(self, fields: dict[str, Any]) -> bytes:
         """`fields` as compact JSON without secrets; flat and harmless ones are only looked at."""
         encoded = _encode(fields)
+        redactor = self.redactor
         if (
             encoded.count(b"{") > 1
             or b"[" in encoded
-            or not (self.redactor.is_safe_shape(tuple(fields)) or self._names_no_secret(fields))
-            or self.redactor.needs_text_scan(encoded.decode())
+            or not redactor.is_safe_flat(fields)
+            or redactor.needs_text_scan(encoded.decode())
         ):
-            encoded = _encode(self.redactor.mapping(fields))
+            encoded = _encode(redactor.mapping(fields))
         return encoded
-
-    def _names_no_secret(self, fields: dict[str, Any]) -> bool:
-        """Whether `{"path": "ui.theme", "from": …}` speaks of nothing that is a secret's name."""
-        from collector.core.redaction import NAMING
-
-        safe = self.redactor.is_safe_shape
-        naming = tuple(key for key in fields if key in NAMING)
-        others = tuple(key for key in fields if key not in NAMING)
-        named = (fields[key] for key in naming)
-        return (
-            safe(naming)
-            and safe(others)
-            and all(type(text) is str and safe((text,)) for text in named)
-        )
 
     def message(self, text: str) -> str:
         """One line for people without secrets."""
@@ -143,10 +131,6 @@ class Wire:
 def _decoder() -> msgspec.json.Decoder[Draft]:
     """Made when it is needed: it costs as much as all other imports of the library together."""
     return msgspec.json.Decoder(Draft)
-
-
-def _raw(encoded: bytes) -> dict[str, Any]:
-    return cast(dict[str, Any], msgspec.Raw(encoded))
 
 
 def _fitted(encoded: bytes, warnings: list[str]) -> bytes:

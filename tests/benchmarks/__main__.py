@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import footprint, http, reading, recording
+from tests.benchmarks import client_library, footprint, http, reading, recording
 from tests.benchmarks.bench import TINY, Bench, Line, Sizes, machine
 from tests.benchmarks.servers import redis_is_here, scratch
 
@@ -22,6 +22,10 @@ ROWS: Final[dict[str, Callable[[Bench], list[Line]]]] = {
     "single": http.single,
     "feed": http.feed,
     "streams": http.streams,
+    "calls": client_library.calls,
+    "delivery": client_library.delivery,
+    "blocks": client_library.blocks,
+    "imports": client_library.imports,
     "written": recording.written,
     "stored": footprint.stored,
     "memory": footprint.memory,

@@ -32,9 +32,13 @@ class Sizes(NamedTuple):
     rounds: int = 2
     """Bursts of ours and of Redis's, in turn; the best of each counts, as the least disturbed."""
     streams: int = 200
+    calls: int = 20_000
+    delivered: int = 200_000
 
 
-TINY: Final = Sizes(2_000, 3_000, 0.3, 0.2, 0.2, 1_000, 2_000, 50, 2, 1, 5, 500, 2_000, 1, 5)
+TINY: Final = Sizes(
+    2_000, 3_000, 0.3, 0.2, 0.2, 1_000, 2_000, 50, 2, 1, 5, 500, 2_000, 1, 5, 200, 2_000
+)
 """Enough to see that every measurement runs, and worth nothing as a figure."""
 
 

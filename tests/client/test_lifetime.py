@@ -161,27 +161,38 @@ def test_child_that_leaves_at_once_does_not_close_its_parents_connection(server:
     client.close()
 
 
-def test_import_costs_little_and_brings_nothing() -> None:
-    """In CPU time beside msgspec's own import (10 ms on a quiet machine, ours about the same)."""
-    script = """
-        import sys, time
-        begun = time.process_time()
-        import msgspec
-        before = set(sys.modules)
-        started = time.process_time()
-        from collector.client import Client, record, audit, audited, actor_context
-        spent = time.process_time() - started
-        new = {name.partition('.')[0] for name in set(sys.modules) - before}
-        third = new - set(sys.stdlib_module_names) - {'collector'}
-        print(sorted(third), spent / (started - begun))
-    """
-    told = []
+HEAVY = {
+    "anyio", "ast", "asyncio", "collections", "concurrent", "dataclasses", "difflib", "email", "hashlib",
+    "http", "importlib", "inspect", "ipaddress", "json", "logging", "multiprocessing", "pathlib",
+    "random", "re", "sqlite3", "ssl", "subprocess", "tempfile", "tomllib", "typing", "urllib", "uuid",
+}  # fmt: skip
+"""What costs as much to import as the whole library, if msgspec has not brought it already."""
+IMPORT = """
+import sys, time
+begun = time.process_time()
+import msgspec
+before = set(sys.modules)
+between = time.process_time()
+from collector.client import Client, record, audit, audited, actor_context
+spent = time.process_time() - between
+new = {name.partition('.')[0] for name in set(sys.modules) - before} - {'collector'}
+print(spent / (between - begun), *sorted(new))
+"""
+
+
+def test_import_costs_less_than_msgspecs_own_and_brings_nothing_heavy(tmp_path: Path) -> None:
+    """With its bytecode at hand, as after an install, it takes a third to a half of msgspec's own
+    processor time: 15 ms where that takes 35. The ratio is the same on a slow machine."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    ratios = []
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            capture_output=True, text=True, check=True,
+            [sys.executable, "-c", IMPORT],
+            capture_output=True, text=True, check=True, env=environment,
         )  # fmt: skip
-        third, _, spent = done.stdout.strip().rpartition(" ")
-        assert third == "[]"
-        told.append(float(spent))
-    assert min(told) < 1.5, told
+        ratio, *new = done.stdout.split()
+        assert set(new) <= sys.stdlib_module_names, "nothing but msgspec is brought"
+        assert HEAVY.isdisjoint(new), new
+        ratios.append(float(ratio))
+    assert min(ratios) < 1, ratios

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.client import Draft, MemorySink, NullSink, Principal, Trail, classify
-from collector.client.fields import SETTERS
+from collector.client.compose import SETTERS
 from collector.client.sinks import Outlet
 from collector.core.ids import parse_id
 from collector.errors import InvalidEvent, Rejected
@@ -48,6 +49,7 @@ def test_ids_are_uuids_of_version_7_and_differ() -> None:
     ids = {sink.record("a.b").id or "" for _ in range(1000)}
     assert len(ids) == 1000
     assert {uuid.UUID(text).version for text in ids} == {7}
+    assert all(abs(uuid.UUID(text).int / 2**80 / 1000 - time.time()) < 60 for text in ids)
     assert all(uuid.UUID(text).variant == uuid.RFC_4122 for text in ids)
     assert all(len(parse_id(text)) == 16 for text in ids)
 
