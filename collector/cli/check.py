@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from collector.cli import options
+
+if TYPE_CHECKING:
+    from collector.config import Config
 
 
 @click.command(
@@ -20,6 +27,9 @@ from collector.cli import options
 def command(show: bool, config: str | None) -> None:
     """Validate the configuration and say where it was found; exits 78 where it is wrong.
 
+    That includes what a start would find out: groups and files that are not there, and a page that
+    other machines could reach while the journal holds no key.
+
     --show prints every key with the value in force, defaults and environment overrides included
     and secrets masked.
     """
@@ -28,6 +38,30 @@ def command(show: bool, config: str | None) -> None:
 
     found = load(config)
     machine.check(found)
+    _check_exposure(found)
     if show:
         click.echo(found.dump_toml(), nl=False)
     say(f"{found.file or 'no file, the defaults serve'}: the configuration is right")
+
+
+def _check_exposure(found: Config) -> None:
+    """As a start does. Raises `ConfigError`; a journal that cannot be read is left to the start."""
+    from collector.errors import JournalError
+    from collector.web.exposure import check, is_loopback
+
+    if not found.web.enabled or is_loopback(found.web.host):
+        return
+    path = found.storage.path
+    try:
+        keys = asyncio.run(_keys(path)) if os.path.exists(path) else 0
+    except JournalError:
+        return
+    check(found.web.host, keys)
+
+
+async def _keys(path: str) -> int:
+    from collector.journal.keys import counted
+    from collector.journal.reader import Reader
+
+    async with Reader.open(path) as reader:
+        return await counted(reader)

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from collector.core.control import Key, Role
 from collector.errors import InvalidEvent, Rejected
+from collector.journal.reader import Reader
 from collector.journal.writer import Journal
 
 PREFIX: Final = "ck_"
@@ -39,6 +40,13 @@ def every(journal: Journal) -> list[Key]:
         Key(label, stored.role, stored.created_at, stored.tenant_id)
         for label, stored in _stored(journal)
     ]
+
+
+async def counted(reader: Reader) -> int:
+    """How many keys there are, for those who only read the file."""
+    [(count,)] = await reader.fetch("SELECT count(*) FROM facts WHERE name GLOB 'key.*'")
+    number: int = count
+    return number
 
 
 def find(journal: Journal, secret: str) -> Key | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.config import load
 from tests.cli.harness import COMMAND, Result, run, wait_for
 from tests.requirements import need_root
 
@@ -294,6 +295,30 @@ def test_check_shows_what_is_in_force(
     assert str(stopped.config) in done.err
     quiet = cli("check", "--config", str(stopped.config))
     assert (quiet.code, quiet.out) == (0, "")
+
+
+def test_check_wants_a_key_before_the_page_is_reachable_from_elsewhere(
+    stopped: Daemon, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Result]
+) -> None:
+    """As a start does; with a file that is no journal the start is left to say what is wrong."""
+    ask = ("check", "--config", str(stopped.config))
+    database = Path(load(str(stopped.config)).storage.path)
+    monkeypatch.setenv("COLLECTOR__WEB__HOST", "0.0.0.0")
+    monkeypatch.setenv("COLLECTOR__WEB__ENABLED", "true")
+    assert not database.exists()
+    for _ in range(2):
+        done = cli(*ask)
+        assert (done.code, done.out) == (78, "")
+        assert "web.host" in done.err
+        assert "collector keys add" in done.err
+        assert cli("keys", "add", "ada", "--role", "admin", *ask[1:]).code == 0
+        assert cli(*ask).code == 0
+        assert cli("keys", "revoke", "ada", *ask[1:]).code == 0
+    monkeypatch.setenv("COLLECTOR__WEB__ENABLED", "false")
+    assert cli(*ask).code == 0
+    monkeypatch.setenv("COLLECTOR__WEB__ENABLED", "true")
+    database.write_bytes(b"not a database" * 1000)
+    assert cli(*ask).code == 0
 
 
 @pytest.mark.parametrize("running", [True, False])
