@@ -73,13 +73,7 @@ FILTERS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "org_id": (_many(_TEXT), "Scope."),
     "source": (_many({"type": "string", "enum": [*SOURCES]}), "The way in that it took."),
     "correlation_id": (_many(_TEXT), "The transaction it belongs to."),
-    "causation_id": (
-        _many(_TEXT),
-        (
-            "The id of the event that caused it. No index knows it: add a time or another filter"
-            " where the journal is large."
-        ),
-    ),
+    "causation_id": (_many(_TEXT), "The id of the event that caused it."),
     "since": (
         {"type": "string", "pattern": MOMENT},
         (
