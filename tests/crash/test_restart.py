@@ -1,0 +1,170 @@
+"""After a sync that failed, whatever follows: a power cut takes nothing that was acknowledged.
+
+A failed fdatasync leaves frames in the write-ahead log that programs can read and the disk will never
+have. A daemon that came back and appended to them would acknowledge what a power cut then takes away:
+on the disk its frames stand behind a hole. So a start empties the log before it listens. Every power
+cut after the restart is replayed, from the recorded writes; a daemon that does not empty the log shows
+that the replay would see it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tests.crash.disk import STRACE, Call, Disk, acknowledged, calls
+from tests.daemon.harness import Line, RunningDaemon, until
+from tests.requirements import need_tool
+
+NO_CHECKPOINT: Final = """
+import collector.journal.connection as c, collector.cli as cli
+c.checkpoint_at_start = lambda *arguments: None
+raise SystemExit(cli.main())
+"""
+SYNCS: Final = 40
+"""More syncs than a start needs: from this one on the first run's disk fails."""
+BATCH: Final = 60
+"""Events of the commit whose sync fails: several pages of the log, so that whole pages get lost."""
+LATER: Final = 40
+"""Events acknowledged after the restart, one at a time."""
+
+Make = Callable[..., RunningDaemon]
+
+
+class Seen(NamedTuple):
+    """What the power cuts of a replay have shown: how many, of how many acknowledged events, and
+    what of those was not found afterwards."""
+
+    cuts: int
+    acknowledged: int
+    lost: list[str]
+
+
+def test_a_restart_after_a_failed_sync_loses_nothing_at_any_power_cut(
+    make: Make, tmp_path: Path
+) -> None:
+    seen = _restarted(make(), tmp_path)
+    assert seen.acknowledged >= LATER
+    assert seen.cuts >= 60
+    assert seen.lost == []
+
+
+def test_a_restart_that_does_not_empty_the_log_is_noticed(make: Make, tmp_path: Path) -> None:
+    seen = _restarted(make(), tmp_path, NO_CHECKPOINT)
+    assert seen.acknowledged >= LATER
+    assert len(seen.lost) >= LATER
+
+
+def test_a_daemon_that_goes_on_after_a_failed_sync_loses_nothing_at_any_power_cut(
+    make: Make, tmp_path: Path
+) -> None:
+    daemon, strace = make(), need_tool("strace")
+    daemon.start()
+    assert daemon.stop() == 0
+    disk = Disk(daemon.database, daemon.database.with_name("events.db-wal"))
+    inject = f"inject=fdatasync:error=EIO:when={SYNCS}..{SYNCS + 1}"
+    trace = tmp_path / "trace"
+    daemon.start(prefix=[strace, *STRACE, "-o", str(trace), "-e", inject])
+    with daemon.line() as line:
+        _until_it_fails(line)
+        until(lambda: line.ask(_event(0))["ok"], daemon.said)
+        for number in range(LATER):
+            assert line.ask(_event(number))["ok"]
+    _kill(daemon)
+    made = calls(trace.read_text())
+    told = _replayed(disk, made, until_failed=True)
+    seen = _cut_everywhere(disk, made, told, tmp_path / "cut")
+    assert seen.acknowledged >= LATER
+    assert seen.cuts >= 60
+    assert seen.lost == []
+
+
+def _restarted(daemon: RunningDaemon, folder: Path, script: str | None = None) -> Seen:
+    """Have a commit's sync fail, kill, start again as `script` has it, record, and cut the power."""
+    strace = need_tool("strace")
+    daemon.start()
+    assert daemon.stop() == 0
+    disk = Disk(daemon.database, daemon.database.with_name("events.db-wal"))
+    told = _replayed(disk, _failed(daemon, strace, folder / "failed"))
+    daemon.start(prefix=[strace, *STRACE, "-o", str(folder / "again")], script=script)
+    with daemon.line() as line:
+        for number in range(LATER):
+            assert line.ask(_event(number))["ok"]
+    _kill(daemon)
+    return _cut_everywhere(disk, calls((folder / "again").read_text()), told, folder / "cut")
+
+
+def _failed(daemon: RunningDaemon, strace: str, trace: Path) -> Iterator[Call]:
+    """The calls of a run whose disk fails in the midst of recording, until it is killed."""
+    inject = f"inject=fdatasync:error=EIO:when={SYNCS}+"
+    daemon.start(prefix=[strace, *STRACE, "-o", str(trace), "-e", inject])
+    with daemon.line() as line:
+        _until_it_fails(line)
+    _kill(daemon)
+    return calls(trace.read_text())
+
+
+def _until_it_fails(line: Line) -> None:
+    """Record in batches of one commit each, until one is refused."""
+    for _ in range(SYNCS):
+        line.send(*map(_event, range(BATCH)))
+        answers = line.replies(BATCH)
+        if not answers[-1]["ok"]:
+            break
+    assert {answer.get("code") for answer in answers} == {"io_error"}
+
+
+def _kill(daemon: RunningDaemon) -> None:
+    """Only the daemon: strace has still to write down what it saw."""
+    os.kill(daemon.pid(), signal.SIGKILL)
+    daemon.ended()
+
+
+def _event(number: int) -> dict[str, Any]:
+    return {"action": "power.cut", "metadata": {"n": number, "text": "x" * 300}}
+
+
+def _replayed(disk: Disk, trace: Iterator[Call], *, until_failed: bool = False) -> set[int]:
+    """What was acknowledged in a trace, or the part of it before a failure, once it is replayed."""
+    told: set[int] = set()
+    for call in trace:
+        disk.replay(call)
+        told.update(acknowledged(call))
+        if until_failed and call.failed:
+            break
+    return told
+
+
+def _cut_everywhere(disk: Disk, trace: Iterator[Call], told: set[int], folder: Path) -> Seen:
+    """Cut the power after each call of a trace, and look for what had been acknowledged by then."""
+    folder.mkdir()
+    cuts, lost = 0, []
+    for call in trace:
+        seqs = acknowledged(call)
+        told.update(seqs)
+        if not disk.replay(call) and not seqs:
+            continue
+        cuts += 1
+        for kept in (False, True):
+            gone = told - _recovered(disk.left(kept=kept), folder)
+            if gone:
+                lost.append(f"{len(gone)} after call {cuts} ({call.name}), {kept=}")
+    return Seen(cuts, len(told), lost)
+
+
+def _recovered(files: dict[str, bytes], folder: Path) -> set[int]:
+    """The seqs that SQLite finds in what is left of a journal."""
+    for name in ("events.db", "events.db-wal", "events.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    connection = sqlite3.connect(folder / "events.db")
+    try:
+        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        return {seq for (seq,) in connection.execute("SELECT seq FROM log")}
+    finally:
+        connection.close()
