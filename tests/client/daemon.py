@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from collector.client import Connection
 from collector.errors import DaemonUnreachable
 
 CONFIG = """
 [storage]
-path = "{folder}/state/events.db"
+path = "{database}"
 on_full = "suspend"
 [sources.unix]
 path = "{folder}/run/collector.sock"
@@ -29,16 +29,26 @@ enabled = false
 """
 
 
-class Daemon:
-    """`collector run` below `folder`, on a socket and a journal of its own."""
+WATCHFUL: Final = (
+    "import collector.janitor as j, collector.cli as cli\n"
+    "j.LOOK_EVERY = 0.2; j.RETRY_MOST = 0.2\nraise SystemExit(cli.main())"
+)
+"""The daemon as it is, but looking at a full disk five times a second and not every five."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Daemon:
+    """`collector run` below `folder`, on a socket and a journal of its own.
+
+    `state` is the directory of the journal, else one below `folder`; `extra` is more configuration.
+    """
+
+    def __init__(self, folder: Path, *, state: Path | None = None, extra: str = "") -> None:
         self.socket = folder / "run" / "collector.sock"
-        self.database = folder / "state" / "events.db"
+        self.database = (state or folder / "state") / "events.db"
         self.socket.parent.mkdir(exist_ok=True)
         self.database.parent.mkdir(exist_ok=True)
         self._config = folder / "config.toml"
-        self._config.write_text(CONFIG.format(folder=folder))
+        self._config.write_text(CONFIG.format(folder=folder, database=self.database) + extra)
         self._log = folder / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,7 +56,7 @@ class Daemon:
         """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "collector", "run", "--config", str(self._config)],
+                [sys.executable, "-c", WATCHFUL, "run", "--config", str(self._config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + 30
@@ -58,10 +68,18 @@ class Daemon:
 
     def _answers(self) -> bool:
         try:
-            with Connection(str(self.socket), 5) as connection:
-                return bool(connection.request({"op": "ping"})["ok"])
+            return bool(self.ask("ping")["ok"])
         except DaemonUnreachable:
             return False
+
+    def ask(self, op: str) -> dict[str, Any]:
+        """The reply to a command. Raises DaemonUnreachable."""
+        with Connection(str(self.socket), 5) as connection:
+            return connection.request({"op": op})
+
+    def is_full(self) -> bool:
+        """Whether it refuses for want of space."""
+        return bool(self.ask("status")["status"]["journal"]["full"])
 
     def kill(self) -> None:
         """kill -9."""
