@@ -23,9 +23,9 @@ from collector.core.protocol import Answer, receipts, replies
 from collector.errors import InvalidEvent, JournalCorrupt, JournalError, JournalFull, Rejected
 from collector.event import Draft, Principal, Producer, Receipt
 from collector.hub import Hub
-from collector.journal.connection import translated
+from collector.journal.connection import RowRefused, translated
 from collector.journal.versions import Versions
-from collector.journal.writer import ROWS_A_PAGE, Journal, RowRefused
+from collector.journal.writer import ROWS_A_PAGE, Journal
 
 GROUP_EVENTS: Final = 5_000
 GROUP_BYTES: Final = 4 * 1024 * 1024

@@ -1,4 +1,7 @@
-"""The dictionaries: text that repeats, stored once. Numbers are found or made within a transaction."""
+"""The dictionaries: text that repeats, stored once.
+
+Numbers are found or made within a transaction. What the database does not take is `RowRefused`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import msgspec
 
 from collector.core.admission import Kind
 from collector.event import Principal, Producer
+from collector.journal.connection import refusable
 
 _KIND: Final = (
     "action = ? AND category = ? AND outcome = ? AND severity = ? AND source = ? AND channel = ?"
@@ -78,6 +82,7 @@ class SqlBooks:
         if row is not None:
             number: int = row[0]
             return number
-        inserted = run(f"INSERT INTO {table} VALUES ({slots})", new).lastrowid
+        with refusable():
+            inserted = run(f"INSERT INTO {table} VALUES ({slots})", new).lastrowid
         assert inserted is not None
         return inserted

@@ -20,6 +20,7 @@ from typing import Final
 from collector.errors import (
     EXIT_IOERR,
     EXIT_NOPERM,
+    CollectorError,
     JournalBusy,
     JournalCorrupt,
     JournalError,
@@ -75,6 +76,21 @@ def translated(path: Path | str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, path) from error
+
+
+class RowRefused(CollectorError):
+    """The database refuses a row for itself (a constraint or trigger), not for the disk's sake."""
+
+
+@contextmanager
+def refusable() -> Iterator[None]:
+    """Raise `RowRefused` for what SQLite has against the rows; its other errors pass."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
+        raise RowRefused(str(error)) from error
+    except (OverflowError, UnicodeError) as error:
+        raise RowRefused(str(error)) from error
 
 
 def wal_of(path: Path) -> Path:

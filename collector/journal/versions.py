@@ -15,6 +15,7 @@ import msgspec
 from collector.core.changeset import change_type, difference, is_deletion
 from collector.core.redaction import Redactor
 from collector.event import Draft
+from collector.journal.connection import refusable
 
 OUTCOME: Final = "success"
 """Only what succeeded makes a version."""
@@ -54,9 +55,10 @@ class Versions:
         return warnings
 
     def add(self, records: Iterable[tuple[int, Draft]]) -> None:
-        """Make the versions of these admitted drafts. Raises what SQLite raises."""
+        """Make the versions of these admitted drafts. Raises `RowRefused`, and what SQLite raises."""
         for seq, draft in records:
-            self._add(seq, draft)
+            with refusable():
+                self._add(seq, draft)
 
     def _add(self, seq: int, draft: Draft) -> None:
         audited = self._audited.get(draft.object_type or "")

@@ -19,10 +19,16 @@ import msgspec
 
 from collector.core.admission import COMMON, Row
 from collector.core.ids import TAG_BITS, assigned_id, assigned_seq
-from collector.errors import CollectorError
 from collector.event import Entry
 from collector.journal.books import SqlBooks
-from collector.journal.connection import WAL_BYTES, open_writer, translate, translated, wal_of
+from collector.journal.connection import (
+    WAL_BYTES,
+    open_writer,
+    refusable,
+    translate,
+    translated,
+    wal_of,
+)
 from collector.journal.cursors import cursor_fact
 from collector.journal.rows import SELECT, entry
 
@@ -37,10 +43,6 @@ _INSERT_COMMON: Final = (
 ROWS_A_PAGE: Final = 35
 _BATCH: Final = 500
 """Ids looked up in one statement; SQLite's older builds bind at most 999 values."""
-
-
-class RowRefused(CollectorError):
-    """The database refuses a row for itself (a constraint or trigger), not for the disk's sake."""
 
 
 class Journal:
@@ -131,16 +133,10 @@ class Journal:
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Append rows of one length, within a transaction. Raises `RowRefused`, `JournalError`."""
-        try:
-            sql = _INSERT_COMMON if len(rows[0]) == COMMON else _INSERT
+        sql = _INSERT_COMMON if len(rows[0]) == COMMON else _INSERT
+        with translated(self.path), refusable():
             self.connection.executemany(sql, rows)
-            self.frames += len(rows) / ROWS_A_PAGE
-        except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError) as error:
-            raise RowRefused(str(error)) from error
-        except sqlite3.Error as error:
-            raise translate(error, self.path) from error
-        except (OverflowError, UnicodeError) as error:
-            raise RowRefused(str(error)) from error
+        self.frames += len(rows) / ROWS_A_PAGE
 
     def commit(self) -> None:
         """End the transaction; when this returns it is on the disk. Raises `JournalError`."""

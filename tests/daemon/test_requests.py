@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import socket
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -290,29 +291,38 @@ def test_a_command_that_changes_something_is_denied_to_another_user_who_is_shown
     assert daemon.entries("events.pruned") == []
 
 
+@pytest.mark.parametrize(
+    ("trigger", "poison"),
+    [
+        ("log WHEN new.object_id = 'poison' BEGIN SELECT raise(ABORT, 'no')", {}),
+        ("kinds WHEN new.action = 'poison.taken' BEGIN SELECT raise(ABORT, 'no')",
+         {"action": "poison.taken"}),
+        ("principals WHEN new.id = 'poison' BEGIN SELECT raise(ROLLBACK, 'no')",
+         {"actor": "user:poison"}),
+        ("scopes WHEN new.tenant_id = 'poison' BEGIN SELECT raise(FAIL, 'no')",
+         {"tenant_id": "poison"}),
+    ],
+    ids=["log", "kinds", "principals", "scopes"],
+)  # fmt: skip
 def test_an_event_that_the_database_refuses_for_itself_fails_alone(
-    make: Callable[..., RunningDaemon],
+    make: Callable[..., RunningDaemon], trigger: str, poison: dict[str, str]
 ) -> None:
     daemon = make().start()
     assert daemon.stop() == 0
-    import sqlite3
-
     with sqlite3.connect(daemon.database) as connection:
-        connection.execute(
-            "CREATE TRIGGER no BEFORE INSERT ON log WHEN new.object_id = 'poison'"
-            " BEGIN SELECT raise(ABORT, 'never this one'); END"
-        )
+        connection.execute(f"CREATE TRIGGER never BEFORE INSERT ON {trigger}; END")
     connection.close()
     daemon.start()
     with daemon.line() as line:
         many = [{**GOOD, "object_type": "x", "object_id": str(n)} for n in range(50)]
-        many[20]["object_id"] = "poison"
+        many[20] |= {"object_id": "poison", **poison}
         line.send(*many, b"nonsense", {**GOOD, "target": "user:1"})
         answers = line.replies(52)
     assert [index for index, answer in enumerate(answers) if not answer["ok"]] == [20, 50]
     assert (answers[20]["code"], answers[20]["retry"]) == ("failed", False)
     seqs = [answer["seq"] for answer in answers if answer["ok"]]
     assert seqs == list(range(seqs[0], seqs[0] + 50))
+    assert "cannot be written" not in daemon.said()  # it is no fault of the disk
     assert daemon.stop() == 0
     assert len(daemon.entries("thing.done")) == 50
 
