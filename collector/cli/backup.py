@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from collector.cli import options
-from collector.errors import PathTaken
 
 
 @click.command(
@@ -25,15 +24,14 @@ def command(file: str, db: str | None, config: str | None) -> None:
     """Write a consistent copy of the journal to FILE, daemon or no daemon.
 
     FILE appears when it is complete, and is itself a journal: every verb reads it with --db. An
-    older backup of that name is replaced; anything else there is left alone (exit 73).
+    older backup of that name is replaced; anything else there is left alone (exit 73), above all
+    a journal that is in use.
     """
     from collector.cli.edge import say
     from collector.cli.progress import progress
     from collector.journal.backup import backup
 
     source, target = Path(options.database_path(db, config)), Path(file)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise PathTaken(f"{file} is the journal itself; name another file")
     with progress("copying") as advance:
         backup(source, target, lambda done, total: advance(done / max(total, 1), ""))
     say(f"{source} is backed up in {file}")

@@ -25,7 +25,7 @@ def command(db: str | None, config: str | None) -> int:
     """
     from collector.cli.edge import say
     from collector.core.escape import visible
-    from collector.journal.backup import verify
+    from collector.journal.verifying import verify
 
     path = Path(options.database_path(db, config))
     problems = verify(path)

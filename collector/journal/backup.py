@@ -1,4 +1,4 @@
-"""Backups: a consistent copy while the daemon writes, the way back, and the journal's own integrity."""
+"""Backups: a consistent copy while the daemon writes, and the way back."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import datetime as dt
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Final
 
-import msgspec
-
-from collector.errors import JournalCorrupt, JournalError, JournalIOError, JournalTooNew, PathTaken
-from collector.journal.connection import (
-    APPLICATION_ID,
-    SCHEMA_VERSION,
-    translated,
-    wal_of,
+from collector.errors import (
+    AlreadyRunning,
+    JournalCorrupt,
+    JournalError,
+    JournalIOError,
+    PathTaken,
 )
-from collector.journal.followers.words import checksum
-from collector.journal.postings import CHUNK_BITS
+from collector.journal.connection import translated, wal_of
+from collector.journal.verifying import reading, verify
 from collector.lock import LockFile
 
 PAGES: Final = 1024
 """Pages copied between two reports of progress."""
-PROBLEMS_MAX: Final = 100
-_ROWS: Final = 1 << CHUNK_BITS
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+"""What SQLite appends to a database's name for the files beside it."""
 
 Progress = Callable[[int, int], None]
 """Called with pages copied and pages in all."""
@@ -38,14 +35,13 @@ def backup(source: Path, target: Path, progress: Progress = lambda done, total: 
     """Copy the journal at `source` to `target` as it is now, daemon or no daemon.
 
     The copy is one snapshot: what is recorded meanwhile is not in it. `target` may be an older
-    backup, which is replaced in one step; anything else there is left alone (`PathTaken`).
-    Raises `JournalError`.
+    backup, which is replaced in one step; anything else there is left alone (`PathTaken`), above all
+    a journal that is in use. Raises `JournalError`.
     """
-    if target.exists() and not _is_journal(target):
-        raise PathTaken(f"{target} exists and is not a journal; choose another file")
+    _check_free(target, source)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
-        with _reading(source) as connection, translated(target):
+        with reading(source) as connection, translated(target):
             os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
             with closing(sqlite3.connect(temporary)) as copy:
                 connection.execute("BEGIN")
@@ -90,165 +86,38 @@ def restore(source: Path, journal: Path) -> Path | None:
     return aside
 
 
-def verify(path: Path) -> list[str]:
-    """What is wrong with the journal at `path`, in words; empty where nothing is.
-
-    Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every
-    hole in the seqs is accounted for, and that the log refers to nothing that is missing.
-    Raises `JournalError` where it cannot be read at all.
-    """
-    with _reading(path) as connection:
-        connection.execute("BEGIN")
-        problems: list[str] = []
-        for problem in _problems(connection):
-            problems.append(problem)
-            if len(problems) >= PROBLEMS_MAX:
-                problems.append("… and more")
-                break
-    return problems
-
-
-# ── checks ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
-    try:
-        for (line,) in connection.execute("PRAGMA integrity_check"):
-            if line != "ok":
-                yield f"SQLite: {line}"
-        yield from _checksums(connection)
-        yield from _holes(connection)
-        yield from _references(connection)
-    except sqlite3.DatabaseError as error:
-        yield f"SQLite: {error}"
-
-
-def _checksums(connection: sqlite3.Connection) -> Iterator[str]:
-    for chunk, total in connection.execute("SELECT chunk, total FROM checksums ORDER BY chunk"):
-        first = chunk << CHUNK_BITS
-        rows = connection.execute(
-            "SELECT * FROM log WHERE seq BETWEEN ? AND ?", (first, first + _ROWS - 1)
+def _check_free(target: Path, source: Path) -> None:
+    """Raise `PathTaken` where a copy would harm what is there, or be harmed by it."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise PathTaken(f"{target} is the journal itself; choose another file")
+    if target.name.endswith(_COMPANIONS):
+        raise PathTaken(f"{target} is a name that SQLite keeps for itself; choose another")
+    if target.exists() and not _is_journal(target):
+        raise PathTaken(f"{target} exists and is not a journal; choose another file")
+    if os.path.exists(f"{target}.lock"):
+        _check_unheld(target)
+    if wal_of(target).exists() and wal_of(target).stat().st_size:
+        raise PathTaken(
+            f"{target} is no backup: {wal_of(target)} is beside it, whose entries are in no other"
+            " file; choose another file"
         )
-        if sum(map(checksum, rows)) != total:
-            yield f"entries {first} to {first + _ROWS - 1} are not what was recorded (checksum)"
 
 
-def _holes(connection: sqlite3.Connection) -> Iterator[str]:
-    """Seqs that are missing and that no `events.pruned` or `events.cleared` speaks of.
-
-    Such entries are themselves pruned in time, while older ones of other categories may stay. So
-    before the oldest of them that is left, only the number of missing entries is held to account.
-    """
-    pruned, oldest = _pruned(connection)
-    gaps = connection.execute(
-        "SELECT before + 1, seq - 1 FROM (SELECT seq, lag(seq, 1, 0) OVER (ORDER BY seq) AS before"
-        " FROM log) WHERE seq > before + 1"
-    )
-    for first, last in gaps:
-        accounted = last < oldest or any(low <= first and last <= high for low, high in pruned)
-        if not accounted:
-            yield f"entries {first} to {last} are missing and no pruning accounts for them"
-    first, last, count = connection.execute(
-        "SELECT min(seq), max(seq), count(*) FROM log"
-    ).fetchone()
-    facts = dict(
-        connection.execute("SELECT name, value FROM facts WHERE name IN ('holes', 'last_seq')")
-    )
-    if count:
-        missing = max(last, facts.get("last_seq", 0)) + 1 - first - count - facts.get("holes", 0)
-        if missing:
-            yield f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored"
-
-
-def _pruned(connection: sqlite3.Connection) -> tuple[list[tuple[int, int]], int]:
-    """Ranges of seqs in which entries may be missing, and the first seq that speaks of one."""
-    rows = connection.execute(
-        "SELECT seq, action, metadata FROM log JOIN kinds USING (kind)"
-        " WHERE action IN ('events.pruned', 'events.cleared')"
-        " AND source IN ('collector', 'unix', 'http')"
-    )
-    ranges: list[tuple[int, int]] = []
-    for seq, action, metadata in rows:
-        facts: dict[str, Any] = msgspec.json.decode(metadata or "{}")
-        low, high = facts.get("from_seq"), facts.get("to_seq")
-        if action == "events.cleared":
-            ranges.append((1, seq - 1))
-        elif isinstance(low, int) and isinstance(high, int):
-            ranges.append((low, high))
-    pending = connection.execute("SELECT value FROM facts WHERE name = 'pruned.pending'").fetchone()
-    if pending is not None:
-        open_account: dict[str, Any] = msgspec.json.decode(pending[0])
-        ranges.append((open_account["from_seq"], open_account["to_seq"]))
-    oldest = _oldest_report(connection)
-    first = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
-    if first is not None:
-        ranges.append((1, first - 1))
-    return _merged(ranges), oldest
-
-
-def _oldest_report(connection: sqlite3.Connection) -> int:
-    """Where the account of pruning begins that is still stored; at the end where none is."""
-    row = connection.execute(
-        "SELECT min(seq), (SELECT value FROM facts WHERE name = 'last_seq') FROM log"
-        " JOIN kinds USING (kind) WHERE action IN ('events.pruned', 'events.cleared')"
-    ).fetchone()
-    if row[0] is not None:
-        return int(row[0])
-    return 0 if row[1] is None else int(row[1]) + 1
-
-
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
-
-
-def _references(connection: sqlite3.Connection) -> Iterator[str]:
-    for table, key, column in (
-        ("kinds", "kind", "kind"),
-        ("producers", "producer", "producer"),
-        ("principals", "principal", "actor"),
-        ("principals", "principal", "target"),
-        ("principals", "principal", "on_behalf_of"),
-        ("scopes", "scope", "scope"),
-    ):
-        row = connection.execute(
-            f"SELECT count(*), min(seq) FROM log WHERE {column} <> 0"
-            f" AND {column} NOT IN (SELECT {key} FROM {table})"
-        ).fetchone()
-        if row[0]:
-            yield f"{row[0]} entries (the first is {row[1]}) refer to a missing {column}"
+def _check_unheld(target: Path) -> None:
+    try:
+        LockFile(f"{target}.lock").release()
+    except AlreadyRunning as held:
+        raise PathTaken(
+            f"{target} is the journal of a running daemon (pid {held.pid}); choose another file"
+        ) from held
 
 
 # ── files ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection on a journal of a schema that we know."""
-    if not path.is_file():
-        raise JournalError(f"{path}: no journal is there")
-    mode = "mode=ro" if wal_of(path).exists() or os.access(path.parent, os.W_OK) else "immutable=1"
-    with translated(path):
-        connection = sqlite3.connect(
-            f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None
-        )
-        with closing(connection):
-            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise JournalCorrupt(f"{path} is not a journal of collector")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise JournalTooNew(f"{path} has schema {version}; upgrade collector to read it")
-            yield connection
-
-
 def _is_journal(path: Path) -> bool:
     try:
-        with _reading(path):
+        with reading(path):
             return True
     except JournalError:
         return False

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import random
-import sqlite3
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from collector.errors import AlreadyRunning, JournalCorrupt, JournalError, PathTaken
+from collector.errors import AlreadyRunning, JournalError, PathTaken
 from collector.journal import backup as backups
-from collector.journal.reindexing import reindex
 from collector.lock import LockFile
-from tests.journal import samples
-from tests.journal.world import World, spend, world
+from tests.journal.world import World, fill, world
 
 
 @pytest.fixture
 def w(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path / "events.db") as made:
         yield made
-
-
-def fill(w: World, count: int, seed: int = 0) -> None:
-    rng = random.Random(f"{seed} {w.journal.last_seq}")
-    assert all(r.ok for r in w.record([samples.draft(rng, w.now) for _ in range(count)]))
 
 
 def seqs(path: Path) -> list[int]:
@@ -78,6 +70,39 @@ def test_a_backup_replaces_a_backup_and_nothing_else(w: World, tmp_path: Path) -
     assert sorted(p.name for p in tmp_path.glob(".*")) == []
 
 
+def test_a_backup_never_takes_the_place_of_a_journal_in_use(w: World, tmp_path: Path) -> None:
+    fill(w, 10)
+    link = tmp_path / "link.db"
+    link.symlink_to(w.path)
+    for end in ("", "-wal", "-shm", "-journal"):
+        with pytest.raises(PathTaken):
+            backups.backup(w.path, w.path.with_name(w.path.name + end))
+    with pytest.raises(PathTaken, match="the journal itself"):
+        backups.backup(w.path, link)
+    other = tmp_path / "other" / "events.db"
+    other.parent.mkdir()
+    with world(other) as theirs:
+        fill(theirs, 5)
+        lock = LockFile(f"{other}.lock")
+        with pytest.raises(PathTaken, match=f"running daemon \\(pid {os.getpid()}\\)"):
+            backups.backup(w.path, other)
+        lock.release()
+        # Nobody holds it any more, and yet its last entries are only in the log beside it.
+        with pytest.raises(PathTaken, match=r"events\.db-wal"):
+            backups.backup(w.path, other)
+    assert len(seqs(other)) == 5
+    backups.backup(w.path, other)
+    assert len(seqs(other)) == 10
+
+
+def test_a_log_left_behind_is_never_taken_for_a_copys_own(w: World, tmp_path: Path) -> None:
+    fill(w, 10)
+    (tmp_path / "copy.db-wal").write_bytes(b"somebody else's entries")
+    with pytest.raises(PathTaken, match=r"copy\.db-wal"):
+        backups.backup(w.path, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
 def test_restore_puts_the_old_journal_aside_and_gives_a_new_id(tmp_path: Path) -> None:
     path, copy = tmp_path / "events.db", tmp_path / "copy.db"
     with world(path) as w:
@@ -109,104 +134,3 @@ def test_restore_refuses_while_a_daemon_runs_and_a_damaged_backup(tmp_path: Path
     with pytest.raises(JournalError):
         backups.restore(copy, path)
     assert len(seqs(path)) == 200
-
-
-# ── verify ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_verify_is_content_with_a_journal_in_the_midst_of_everything(tmp_path: Path) -> None:
-    with world(tmp_path / "events.db", small=True) as w:
-        for seed in range(6):
-            fill(w, 100, seed)
-            w.step("words", seed)
-            w.step("postings", seed)
-            spend(w.pruner.oldest(20, "entries"))
-            assert w.rooms.backup.verify(w.path) == []
-
-
-def test_verify_finds_a_changed_byte_in_any_entry(tmp_path: Path) -> None:
-    """Random damage within the log's pages: SQLite's own check misses what only changes content."""
-    path = tmp_path / "events.db"
-    with world(path, small=True) as w:
-        fill(w, 640)
-        w.follow()
-        log = {n for (n,) in w.journal.connection.execute(
-            "SELECT pageno FROM dbstat WHERE name = 'log' AND pagetype = 'leaf'")} if _dbstat(w) else set()  # fmt: skip # noqa: E501
-        verify = w.rooms.backup.verify
-    good, rng = path.read_bytes(), random.Random(11)
-    if not log:
-        pytest.skip("this SQLite is built without dbstat")
-    missed = []
-    for _ in range(40):
-        bad = bytearray(good)
-        at = (rng.choice(sorted(log)) - 1) * 4096 + 2048 + rng.randrange(2000)
-        before = bytes(bad[at : at + 16])
-        bad[at : at + 16] = rng.randbytes(16)
-        path.write_bytes(bad)
-        try:
-            found = verify(path)
-        except JournalCorrupt as error:
-            found = [str(error)]
-        if not found and before != bad[at : at + 16]:
-            missed.append(at)
-    assert missed == []
-
-
-def _dbstat(w: World) -> bool:
-    try:
-        w.journal.connection.execute("SELECT 1 FROM dbstat LIMIT 1")
-    except sqlite3.OperationalError:
-        return False
-    return True
-
-
-def test_verify_finds_a_reference_to_nothing(w: World) -> None:
-    fill(w, 20)
-    w.journal.connection.execute("DELETE FROM principals WHERE principal = (SELECT actor FROM log)")
-    assert any("actor" in problem for problem in backups.verify(w.path))
-
-
-def test_verify_refuses_what_is_no_journal(tmp_path: Path) -> None:
-    other = tmp_path / "other.db"
-    with sqlite3.connect(other) as made:
-        made.execute("CREATE TABLE theirs (x)")
-    made.close()
-    with pytest.raises(JournalCorrupt):
-        backups.verify(other)
-    with pytest.raises(JournalError):
-        backups.verify(tmp_path / "nothing.db")
-
-
-# ── reindex ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_reindexing_builds_the_same_anew(tmp_path: Path) -> None:
-    path = tmp_path / "events.db"
-    derived = ("postings", "words", "checksums", "chunks", "ids")
-    with world(path) as w:
-        for seed in range(7):
-            fill(w, 2500, seed)
-        while w.followers[1].lag:
-            spend(w.followers[1].steps())
-        w.follow()
-        before = {t: w.journal.connection.execute(f"SELECT * FROM {t}").fetchall() for t in derived}
-        totals = w.journal.connection.execute("SELECT * FROM totals").fetchall()
-        for table in derived:
-            w.journal.connection.execute(f"DELETE FROM {table} WHERE random() % 2")
-    assert reindex(path) == 17_500
-    with world(path) as w:
-        for table in derived:
-            assert w.journal.connection.execute(f"SELECT * FROM {table}").fetchall() == before[table], table  # fmt: skip # noqa: E501
-        assert w.journal.connection.execute("SELECT * FROM totals").fetchall() == totals
-    assert backups.verify(path) == []
-
-
-def test_reindexing_refuses_while_a_daemon_runs(tmp_path: Path) -> None:
-    path = tmp_path / "events.db"
-    with world(path):
-        lock = LockFile(f"{path}.lock")
-        try:
-            with pytest.raises(AlreadyRunning):
-                reindex(path)
-        finally:
-            lock.release()

@@ -7,6 +7,7 @@ With `small=True` the journal's rooms are loaded a second time with segments of 
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from collector.core.admission import Admission
 from collector.core.redaction import Redactor
 from collector.event import Draft, Entry, Principal, Producer, Receipt
 from collector.hub import Hub
+from tests.journal import samples
 
 SMALL_SEGMENT_BITS, SMALL_CHUNK_BITS = 6, 3
 _ROOMS = ("collector.journal", "collector.intake", "collector.janitor")
@@ -49,6 +51,7 @@ _NAMES = (
     "collector.journal.reader",
     "collector.journal.reindexing",
     "collector.journal.sweeping",
+    "collector.journal.verifying",
     "collector.journal.versions",
     "collector.journal.followers",
     "collector.journal.connection",
@@ -194,6 +197,12 @@ def world(path: Path, **options: Any) -> Iterator[World]:
         yield made
     finally:
         made.close()
+
+
+def fill(w: World, count: int, seed: int = 0) -> None:
+    """Record so many varied drafts, the same ones for the same seed and seq."""
+    rng = random.Random(f"{seed} {w.journal.last_seq}")
+    assert all(r.ok for r in w.record([samples.draft(rng, w.now) for _ in range(count)]))
 
 
 def spend(job: Iterator[Any]) -> int:

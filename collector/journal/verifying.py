@@ -1,0 +1,175 @@
+"""Verifying: what is wrong with a journal or a backup of it, found by reading alone.
+
+SQLite's own check misses what only changes content, so the checksums that a follower keeps of every
+1,024 entries are compared too, and the seqs, the reports of pruning and the references have to add up.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from collector.errors import JournalCorrupt, JournalError, JournalTooNew
+from collector.journal.connection import APPLICATION_ID, SCHEMA_VERSION, translated, wal_of
+from collector.journal.followers.words import checksum
+from collector.journal.postings import CHUNK_BITS
+
+PROBLEMS_MAX: Final = 100
+_ROWS: Final = 1 << CHUNK_BITS
+
+
+def verify(path: Path) -> list[str]:
+    """What is wrong with the journal at `path`, in words; empty where nothing is.
+
+    Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every
+    hole in the seqs is accounted for, and that the log refers to nothing that is missing.
+    Raises `JournalError` where it cannot be read at all.
+    """
+    with reading(path) as connection:
+        connection.execute("BEGIN")
+        problems: list[str] = []
+        for problem in _problems(connection):
+            problems.append(problem)
+            if len(problems) >= PROBLEMS_MAX:
+                problems.append("… and more")
+                break
+    return problems
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection on a journal of a schema that we know."""
+    if not path.is_file():
+        raise JournalError(f"{path}: no journal is there")
+    mode = "mode=ro" if wal_of(path).exists() or os.access(path.parent, os.W_OK) else "immutable=1"
+    with translated(path):
+        connection = sqlite3.connect(
+            f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None
+        )
+        with closing(connection):
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise JournalCorrupt(f"{path} is not a journal of collector")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise JournalTooNew(f"{path} has schema {version}; upgrade collector to read it")
+            yield connection
+
+
+def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+    try:
+        for (line,) in connection.execute("PRAGMA integrity_check"):
+            if line != "ok":
+                yield f"SQLite: {line}"
+        yield from _checksums(connection)
+        yield from _holes(connection)
+        yield from _references(connection)
+    except sqlite3.DatabaseError as error:
+        yield f"SQLite: {error}"
+
+
+def _checksums(connection: sqlite3.Connection) -> Iterator[str]:
+    for chunk, total in connection.execute("SELECT chunk, total FROM checksums ORDER BY chunk"):
+        first = chunk << CHUNK_BITS
+        rows = connection.execute(
+            "SELECT * FROM log WHERE seq BETWEEN ? AND ?", (first, first + _ROWS - 1)
+        )
+        if sum(map(checksum, rows)) != total:
+            yield f"entries {first} to {first + _ROWS - 1} are not what was recorded (checksum)"
+
+
+def _holes(connection: sqlite3.Connection) -> Iterator[str]:
+    """Seqs that are missing and that no `events.pruned` or `events.cleared` speaks of.
+
+    Such entries are themselves pruned in time, while older ones of other categories may stay. So
+    before the oldest of them that is left, only the number of missing entries is held to account.
+    """
+    pruned, oldest = _pruned(connection)
+    gaps = connection.execute(
+        "SELECT before + 1, seq - 1 FROM (SELECT seq, lag(seq, 1, 0) OVER (ORDER BY seq) AS before"
+        " FROM log) WHERE seq > before + 1"
+    )
+    for first, last in gaps:
+        accounted = last < oldest or any(low <= first and last <= high for low, high in pruned)
+        if not accounted:
+            yield f"entries {first} to {last} are missing and no pruning accounts for them"
+    first, last, count = connection.execute(
+        "SELECT min(seq), max(seq), count(*) FROM log"
+    ).fetchone()
+    facts = dict(
+        connection.execute("SELECT name, value FROM facts WHERE name IN ('holes', 'last_seq')")
+    )
+    if count:
+        missing = max(last, facts.get("last_seq", 0)) + 1 - first - count - facts.get("holes", 0)
+        if missing:
+            yield f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored"
+
+
+def _pruned(connection: sqlite3.Connection) -> tuple[list[tuple[int, int]], int]:
+    """Ranges of seqs in which entries may be missing, and the first seq that speaks of one."""
+    rows = connection.execute(
+        "SELECT seq, action, metadata FROM log JOIN kinds USING (kind)"
+        " WHERE action IN ('events.pruned', 'events.cleared')"
+        " AND source IN ('collector', 'unix', 'http')"
+    )
+    ranges: list[tuple[int, int]] = []
+    for seq, action, metadata in rows:
+        facts: dict[str, Any] = msgspec.json.decode(metadata or "{}")
+        low, high = facts.get("from_seq"), facts.get("to_seq")
+        if action == "events.cleared":
+            ranges.append((1, seq - 1))
+        elif isinstance(low, int) and isinstance(high, int):
+            ranges.append((low, high))
+    pending = connection.execute("SELECT value FROM facts WHERE name = 'pruned.pending'").fetchone()
+    if pending is not None:
+        open_account: dict[str, Any] = msgspec.json.decode(pending[0])
+        ranges.append((open_account["from_seq"], open_account["to_seq"]))
+    oldest = _oldest_report(connection)
+    first = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
+    if first is not None:
+        ranges.append((1, first - 1))
+    return _merged(ranges), oldest
+
+
+def _oldest_report(connection: sqlite3.Connection) -> int:
+    """Where the account of pruning begins that is still stored; at the end where none is."""
+    row = connection.execute(
+        "SELECT min(seq), (SELECT value FROM facts WHERE name = 'last_seq') FROM log"
+        " JOIN kinds USING (kind) WHERE action IN ('events.pruned', 'events.cleared')"
+    ).fetchone()
+    if row[0] is not None:
+        return int(row[0])
+    return 0 if row[1] is None else int(row[1]) + 1
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[str]:
+    for table, key, column in (
+        ("kinds", "kind", "kind"),
+        ("producers", "producer", "producer"),
+        ("principals", "principal", "actor"),
+        ("principals", "principal", "target"),
+        ("principals", "principal", "on_behalf_of"),
+        ("scopes", "scope", "scope"),
+    ):
+        row = connection.execute(
+            f"SELECT count(*), min(seq) FROM log WHERE {column} <> 0"
+            f" AND {column} NOT IN (SELECT {key} FROM {table})"
+        ).fetchone()
+        if row[0]:
+            yield f"{row[0]} entries (the first is {row[1]}) refer to a missing {column}"
