@@ -70,6 +70,20 @@ async def test_any_thread_may_record(tmp_path: Path) -> None:
         assert len(await entries(inside, action=("thread.*",))) == 100
 
 
+async def test_what_a_thread_handed_in_before_the_end_is_recorded_before_it(
+    tmp_path: Path,
+) -> None:
+    async with Collector(config(tmp_path)) as inside:
+        futures: list[Any] = []
+        thread = threading.Thread(target=lambda: futures.append(inside.record_threadsafe("a.b")))
+        thread.start()
+        thread.join()  # the event loop has not turned since
+    assert futures[0].result(0).ok
+    async with Collector(config(tmp_path)) as inside:
+        found = await entries(inside, action=("a.b", "collector.stopping"))
+    assert [entry.action for entry in reversed(found)] == ["a.b", "collector.stopping"]
+
+
 async def test_a_clean_end_and_a_new_start_are_in_the_log(tmp_path: Path) -> None:
     for _ in range(2):
         async with Collector(config(tmp_path)) as inside:

@@ -15,6 +15,9 @@ EXIT_PIPE: Final = 141
 """128 + SIGPIPE: what a shell reports of `git log | head`."""
 
 
+OUTPUT: Final = "standard output"
+
+
 def guarded(command: Callable[[], int], *, best_effort: bool = False) -> int:
     """The exit code of `command`, whatever happens in it; 0 where only an effort was asked for."""
     _have_streams()
@@ -35,6 +38,15 @@ def guarded(command: Callable[[], int], *, best_effort: bool = False) -> int:
     return EXIT_OK if best_effort else code
 
 
+def put(text: str) -> None:
+    """Print to stdout; an error says so also where Python keeps no buffer."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        error.filename = OUTPUT
+        raise
+
+
 def complain(text: str) -> None:
     """One message on stderr, harmless on a terminal whatever it quotes."""
     from collector.core.escape import visible  # only those who err pay for it
@@ -52,7 +64,17 @@ def say(text: str) -> None:
 
 def _said(error: OSError) -> str:
     said = error.strerror or str(error)
-    return f"{error.filename}: {said}" if error.filename else said
+    name = error.filename or (OUTPUT if _output_is_stuck() else None)
+    return f"{name}: {said}" if name else said
+
+
+def _output_is_stuck() -> bool:
+    """Whether stdout holds what it could not write; its own errors name no file."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def _have_streams() -> None:

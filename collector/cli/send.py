@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import Any, Final
 
 from collector import paths
 from collector.cli.draft import WrongArgument, draft, line
-from collector.cli.edge import complain
+from collector.cli.edge import complain, put
 from collector.cli.quick import Values, seconds
 from collector.cli.wire import Wire
 from collector.errors import (
@@ -59,7 +58,7 @@ def emit(values: Values) -> int:
 def report(reply: dict[str, Any], place: str = "") -> int:
     """Print a reply's `seq`, or on stderr why there is none; the exit code it stands for."""
     if reply["ok"]:
-        sys.stdout.write(f"{reply['seq']}\n")
+        put(f"{reply['seq']}\n")
         for warning in reply.get("warnings") or ():
             complain(f"{place}warning: {warning}")
         return EXIT_OK

@@ -140,7 +140,7 @@ class Background(Delivery):
         done = self._courier.close(timeout)
         left = self._courier.abandon("closed")
         if left:
-            notices.lost(left, "the client was closed before the collector took them")
+            notices.lost(left, "the client was closed before delivery")
         return done
 
     def after_fork(self) -> None:

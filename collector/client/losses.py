@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.client import notices
 from collector.client.ids import new_id
 from collector.event import Draft
 
@@ -37,7 +38,7 @@ class Report:
             occurred_at=dt.datetime.now(dt.UTC),
             category="system",
             severity="warning",
-            message=f"{count} events were lost before the collector had them ({cause})",
+            message=f"{notices.tally(count)} lost before delivery ({cause})",
             metadata={"count": count, "cause": cause, **window},
         )
         self.count = count

@@ -28,7 +28,12 @@ def unreachable(text: str) -> None:
 
 def lost(count: int, cause: str) -> None:
     """Events were lost."""
-    _say(f"lost {cause}", "%d events were lost (%s)", count, cause)
+    _say(f"lost {cause}", "%s lost (%s)", tally(count), cause)
+
+
+def tally(count: int) -> str:
+    """`1 event was`, `7 events were`."""
+    return "1 event was" if count == 1 else f"{count} events were"
 
 
 def _say(kind: str, message: str, *args: object) -> None:

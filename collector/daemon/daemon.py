@@ -177,6 +177,7 @@ class Daemon:
 
     async def stop(self, *, record: bool = True) -> None:
         """End: inputs first, then what they brought is answered, then outputs, then the journal."""
+        self.queue.drain()  # what threads handed in until now was there before the end began
         if record:
             self._record(Draft(action="collector.stopping"))
         await asyncio.gather(*(p.stop() for n, p in self.parts.items() if n != "web"))

@@ -71,7 +71,7 @@ class DraftQueue:
                 self.waiting += 1
                 self._pending.append((whole, future))
                 if len(self._pending) == 1:
-                    self._loop.call_soon_threadsafe(self._drain)
+                    self._loop.call_soon_threadsafe(self.drain)
                 return future
         if self._closed:
             future.set_result(refusal(Rejected("draining", "the daemon is stopping")))
@@ -84,7 +84,7 @@ class DraftQueue:
         """Take no more; what was taken is handed on."""
         with self._lock:
             self._closed = True
-        self._drain()
+        self.drain()
 
     def _lost_threadsafe(self) -> None:
         try:
@@ -92,7 +92,8 @@ class DraftQueue:
         except RuntimeError:
             pass  # the loop is gone, and with it the log that the loss would be told to
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Hand on what waits; for the event loop's thread."""
         with self._lock:
             taken = list(self._pending)
             self._pending.clear()

@@ -62,6 +62,22 @@ def test_a_refusal_is_told_and_is_the_exit_code(
     assert done.err == f"collector: because ({code})\n"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("x.y",), ("--json", "-")])
+def test_a_seq_that_cannot_be_printed_is_told_by_the_name_of_its_place(
+    script: Start, sock: dict[str, str], words: tuple[str, ...], unbuffered: str
+) -> None:
+    script(counting())
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "emit", *words],
+            input=b'{"action":"x.y"}\n', stdout=full, stderr=subprocess.PIPE, check=False,
+            env={**sock, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 74
+    assert done.stderr == b"collector: standard output: No space left on device\n"
+
+
 def test_a_refusal_that_may_be_retried_tells_the_id(
     script: Start, sock: dict[str, str], cli: Callable[..., Result]
 ) -> None:

@@ -148,6 +148,8 @@ def test_refusal_for_good_is_counted_reported_and_does_not_stop_the_rest(
     assert (bad.ok, bad.code) == (False, "invalid_event")
     assert client.dropped == 1
     assert [(each["count"], each["cause"]) for each in lost(server)] == [(1, "invalid_event")]
+    (report,) = [each for each in server.stored.values() if each["action"] == "events.lost"]
+    assert report["message"] == "1 event was lost before delivery (invalid_event)"
 
 
 def test_event_refused_before_it_left_is_reported_too(server: Server, client: Client) -> None:
