@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,9 +27,14 @@ from collector.errors import JournalError, Rejected
 from collector.event import Draft, Receipt
 from collector.journal import keys, reindexing
 from collector.journal.clearing import clear
+from collector.journal.reader import Reader
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
+
+
+FORESIGHT_SECONDS: Final = 60.0
+"""Longest time that telling what a prune would remove may take."""
 
 
 class DaemonControl:
@@ -58,15 +63,11 @@ class DaemonControl:
         """See `Control.prune`."""
         self._admin(caller, "prune")
         limits = self._limits(request)
-        excess = self._excess(limits)
         if request.dry_run:
-            count = max(excess, self._aged(limits))
-            first = self._daemon.journal.first_seq()
-            last = first + count - 1 if count else None
-            return PruneResult(count, first if count else None, last, dry_run=True)
+            return await self._foreseen(limits)
         self._daemon.janitor.report_pruned()
         pruner = self._daemon.janitor.pruner
-        await self._in_slices("prune", self._pruning(limits, excess))
+        await self._in_slices("prune", self._pruning(limits))
         removed = pruner.removed
         result = PruneResult(removed.count, removed.from_seq or None, removed.to_seq or None)
         if removed.count:
@@ -88,33 +89,31 @@ class DaemonControl:
             for name in ("max_days", "max_entries", "max_bytes")
             if getattr(request, name) is not None
         }
-        if "max_days" in changes:
-            changes["categories"] = {}
         if any(value < 0 for value in changes.values() if isinstance(value, int)):
             raise Rejected("invalid_event", "a limit cannot be negative; 0 means none")
-        asked = dict.fromkeys(("max_days", "max_entries", "max_bytes"), 0) if changes else {}
-        return msgspec.structs.replace(limits, **{**asked, **changes})
+        if not changes:
+            return limits
+        return Limits(**{"max_days": 0, "max_entries": 0, "max_bytes": 0, **changes})
+
+    async def _foreseen(self, limits: Limits) -> PruneResult:
+        """Counted by a reader of its own: nobody waits who records."""
+        daemon = self._daemon
+        async with Reader.open(daemon.path, seconds=FORESIGHT_SECONDS) as reader:
+            found = await reader.removal(limits, int(daemon.wall() * 1e6), slack=False)
+        return PruneResult(found.count, found.from_seq, found.to_seq, dry_run=True)
 
     def _excess(self, limits: Limits) -> int:
         entries = self._daemon.janitor.pruner.entries
         used, _ = self._daemon.journal.page_bytes()
-        used += self._daemon.journal.wal_bytes()
         by_count = max(0, entries - limits.max_entries) if limits.max_entries else 0
         return max(by_count, entries_for_bytes(used, limits.max_bytes, entries))
 
-    def _aged(self, limits: Limits) -> int:
+    def _pruning(self, limits: Limits) -> Iterator[Any]:
+        """In the order of retention itself, which `journal.foresight` counts by."""
         now, pruner = int(self._daemon.wall() * 1e6), self._daemon.janitor.pruner
-        return sum(
-            pruner.count_aged(group, cutoff(now, group.max_days)) for group in age_groups(limits)
-        )
-
-    def _pruning(self, limits: Limits, excess: int) -> Iterator[Any]:
-        now, pruner = int(self._daemon.wall() * 1e6), self._daemon.janitor.pruner
+        yield from pruner.oldest(self._excess(limits), "request")
         for group in age_groups(limits):
             yield from pruner.aged(group, cutoff(now, group.max_days))
-        left = min(excess, self._excess(limits))
-        if left:
-            yield from pruner.oldest(left, "request")
 
     async def clear(self, caller: Caller) -> int:
         """See `Control.clear`."""

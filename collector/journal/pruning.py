@@ -10,7 +10,7 @@ the janitor asks for it; a crash in between loses neither.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,7 @@ from collector.journal.connection import translated
 from collector.journal.followers.base import STALE, derived
 from collector.journal.followers.totals import Totals
 from collector.journal.followers.words import checksum
+from collector.journal.foresight import condition_of, first_recorded_since
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 
@@ -86,10 +87,13 @@ class Pruner:
         A clock that once was wrong leaves times out of order: each entry is asked for its own, and
         what is too young now is looked at again the next time.
         """
-        where = self._of(group)
+        where = condition_of(self._fetch, group)
         key = f"pruned.{','.join(group.only)}!{','.join(group.but)}"
         start = max(self.journal.fact(key, 0) + 1, self.journal.first_seq())
-        end, settled = self._first_recorded_since(cutoff), True
+        end = first_recorded_since(
+            self._fetch, self.journal.first_seq(), self.journal.last_seq, cutoff
+        )
+        settled = True
         while start < end:
             with translated(self.journal.path):
                 last, youngest = self.journal.connection.execute(
@@ -130,21 +134,6 @@ class Pruner:
         self.removed = Removed()
         with self.journal.transaction():
             self.journal.delete_fact("pruned.pending")
-
-    def count_aged(self, group: AgeGroup, cutoff: int) -> int:
-        """How many entries `aged` would remove now."""
-        end = self._first_recorded_since(cutoff)
-        first = self.journal.first_seq()
-        if end <= first:
-            return 0
-        where = self._of(group)
-        with translated(self.journal.path):
-            count: int = self.journal.connection.execute(
-                "SELECT count(*) FROM log WHERE seq BETWEEN ? AND ?"
-                f"{where} AND occurred_at + delay < ?",
-                (first, end - 1, cutoff),
-            ).fetchone()[0]
-        return count
 
     def settle(self, told: Removed) -> None:
         """Within the transaction of the entry that tells of `told`: only the rest stays open.
@@ -237,30 +226,6 @@ class Pruner:
                 if row[1]:
                     self.journal.tail_ids.pop(row[1], None)
 
-    def _of(self, group: AgeGroup) -> str:
-        """The condition for a group's entries."""
-        names = group.only or group.but
-        if not names:
-            return ""
+    def _fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with translated(self.journal.path):
-            rows = self.journal.connection.execute(
-                f"SELECT kind FROM kinds WHERE category IN ({','.join('?' * len(names))})", names
-            ).fetchall()
-        numbers = ",".join(str(row[0]) for row in rows)
-        return f" AND kind {'IN' if group.only else 'NOT IN'} ({numbers})"
-
-    def _first_recorded_since(self, cutoff: int) -> int:
-        """The first seq recorded at or after `cutoff`, by bisection; one past the last if none was."""
-        low, high = self.journal.first_seq(), self.journal.last_seq + 1
-        while low < high:
-            middle = (low + high) // 2
-            with translated(self.journal.path):
-                row = self.journal.connection.execute(
-                    "SELECT seq, occurred_at + delay FROM log WHERE seq >= ? ORDER BY seq LIMIT 1",
-                    (middle,),
-                ).fetchone()
-            if row is None or row[1] >= cutoff:
-                high = middle
-            else:
-                low = row[0] + 1
-        return low
+            return self.journal.connection.execute(sql, values).fetchall()

@@ -25,6 +25,7 @@ import msgspec
 
 from collector.core.ids import assigned_id, assigned_seq
 from collector.core.query import Bucket, Count, CountBy, Filter, Page
+from collector.core.retention import Limits
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew, QueryTimeout
 from collector.event import Entry
 from collector.journal import counting
@@ -36,6 +37,7 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.finding import Row, collect, matching
+from collector.journal.foresight import Removal, removal
 from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
 from collector.journal.search import read_cursors
@@ -193,6 +195,10 @@ class Reader:
     async def facets(self, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
         """For each dimension the values that occur among what matches, most frequent first."""
         return await self._ask(lambda fetch: counting.facets(fetch, wanted))
+
+    async def removal(self, limits: Limits, now: int, *, slack: bool) -> Removal:
+        """What limits would remove at `now` (µs); see `foresight.removal`."""
+        return await self._ask(lambda fetch: removal(fetch, limits, now, slack))
 
     async def devices(self) -> list[dict[str, Any]]:
         """The device registry's rows."""

@@ -182,6 +182,7 @@ def _closed(properties: Json, *required: str) -> Json:
 
 BODIES: Final[dict[str, str]] = {
     "putRetention": "RetentionChange",
+    "previewRetention": "RetentionChange",
     "patchDevice": "DeviceChange",
     "addKey": "NewKey",
     "login": "Login",
@@ -191,9 +192,6 @@ BODIES: Final[dict[str, str]] = {
 BOUNDS: Final[dict[str, Json]] = {
     "before_seq": {"minimum": 0, "maximum": 2**53},
     "after_seq": {"minimum": 0, "maximum": 2**53},
-    "max_days": {"minimum": 0, "maximum": DAYS_MAX},
-    "max_entries": {"minimum": 0, "maximum": ENTRIES_MAX},
-    "max_bytes": {"minimum": 0, "maximum": BYTES_MAX},
     "object_id": {"minLength": 1, "maxLength": 200},
 }
 """Bounds of query parameters that are lost where a parameter may be absent."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from litestar import Request, delete, get, put
-from litestar.params import FromQuery, QueryParameter
+from litestar import Request, delete, get, post, put
+from litestar.params import FromQuery
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from collector.config import DAYS_MAX, ENTRIES_MAX
 from collector.config.schema import MAX_BYTES_LEAST
-from collector.core.control import PruneRequest, PruneResult, RetentionState
+from collector.core.control import PruneResult, RetentionState
 from collector.core.retention import Limits
 from collector.event import CATEGORIES
 from collector.web.access import may_administer, may_read_all
@@ -98,22 +98,20 @@ async def delete_retention(services: Given, who: Who) -> Retention:
     return _shown(services.control.delete_retention(who.caller))
 
 
-@get(
+@post(
     "/settings/retention/preview",
     guards=[may_administer],
     tags=["settings"],
     operation_id="previewRetention",
+    status_code=200,
 )
-async def preview_retention(
-    services: Given,
-    who: Who,
-    max_days: Annotated[int | None, QueryParameter(ge=0, le=DAYS_MAX)] = None,
-    max_entries: Annotated[int | None, QueryParameter(ge=0, le=ENTRIES_MAX)] = None,
-    max_bytes: Annotated[int | None, QueryParameter(ge=0, le=BYTES_MAX)] = None,
-) -> PruneResult:
-    """What these limits would remove if they were in force now."""
-    request = PruneRequest(max_days, max_entries, max_bytes, dry_run=True)
-    return await services.control.prune(request, who.caller)
+async def preview_retention(request: Request[Any, Any, Any], services: Given) -> PruneResult:
+    """What the same body as a PUT would have removed by now; changes nothing."""
+    wanted = _limits(services, await read(request, RetentionChange))
+    if not wanted.enabled:
+        return PruneResult(0, dry_run=True)
+    found = await services.reader.removal(wanted, int(services.wall() * 1e6), slack=True)
+    return PruneResult(found.count, found.from_seq, found.to_seq, dry_run=True)
 
 
 @delete(

@@ -36,7 +36,7 @@ MATRIX: list[tuple[str, str, dict[str, Any], str]] = [
     ("GET", "/api/v1/devices/nobody", {}, WHOLE.replace("200", "404")),
     ("PATCH", "/api/v1/devices/nobody", JSON, ADMIN.replace("200", "404")),
     ("GET", "/api/v1/settings/retention", {}, WHOLE),
-    ("GET", "/api/v1/settings/retention/preview", {}, ADMIN),
+    ("POST", "/api/v1/settings/retention/preview", JSON, ADMIN),
     ("PUT", "/api/v1/settings/retention", JSON, ADMIN),
     ("DELETE", "/api/v1/settings/retention", {}, ADMIN),
     ("GET", "/api/v1/keys", {}, ADMIN),

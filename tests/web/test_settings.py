@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.conftest import House, house_at
+from collector.event import Draft
+from tests.web.conftest import House, eventually, house_at
 
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/settings/retention"
@@ -78,15 +79,40 @@ async def test_settings_outlive_a_restart_and_a_categorys_name_may_be_the_config
     assert found["categories"] == {"invoices": {"max_days": 0}}
 
 
-async def test_a_preview_removes_nothing(house: House) -> None:
+async def test_a_preview_tells_what_the_change_then_removes_and_removes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each category's own days included: thirty old entries, of which ten may stay."""
+    daemon, now = house.daemon, house.daemon.wall
+    aged = [Draft(action="n.a", category=each) for each in ("auth", "device", "entity") * 10]
+    daemon.intake._wall = lambda: now() - 40 * 86_400
+    daemon.intake.record_many(aged, source="queue")
+    daemon.intake._wall = now
+    monkeypatch.setattr(daemon.clock, "trusted", lambda: True)
+    change = {"max_days": 30, "categories": {"auth": {"max_days": 365}, "device": {"max_days": 7}}}
     async with house.admin() as client:
-        for _ in range(30):
-            house.record()
-        last = house.daemon.journal.last_seq
-        found = (await client.get(f"{URL}/preview?max_entries=10")).json()
-        assert found["count"] == last - 10
-        assert found["dry_run"] is True
-        assert house.daemon.journal.first_seq() == 1
+        stored = daemon.janitor.pruner.entries
+        said = (await client.post(f"{URL}/preview", json=change)).json()
+        assert (said["count"], said["dry_run"]) == (20, True)
+        assert daemon.janitor.pruner.entries == stored
+        assert daemon.janitor.limits.max_days == 90
+        off = (await client.post(f"{URL}/preview", json={**change, "enabled": False})).json()
+        assert off["count"] == 0
+        kept = {"categories": {"auth": {"max_days": 365}}, "max_days": 365}
+        assert (await client.post(f"{URL}/preview", json=kept)).json()["count"] == 0
+        assert (await client.put(URL, json=change)).status_code == 200
+        await eventually(lambda: daemon.janitor.pruner.total >= 20)
+        left = (await client.get("/api/v1/events?action=n.a&limit=200")).json()["entries"]
+        [told] = (await client.get("/api/v1/events?action=events.pruned")).json()["entries"]
+    assert [entry["category"] for entry in left] == ["auth"] * 10
+    assert (told["metadata"]["count"], told["metadata"]["to_seq"]) == (20, said["to_seq"])
+
+
+@pytest.mark.parametrize("change", [{"max_days": -1}, {"max_dyas": 1}, [], {"max_bytes": 5}])
+async def test_a_preview_is_held_to_the_bounds_of_the_change(house: House, change: Any) -> None:
+    async with house.admin() as client:
+        answer = await client.post(f"{URL}/preview", json=change)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
 async def test_clearing_needs_its_word_and_leaves_one_entry_with_who_and_how_many(

@@ -1,6 +1,6 @@
 // The Settings tab. What the role may not do is not offered.
 import { bdi, debounce, h, plain, replace, s, toast } from "./dom.js";
-import { del, exportUrl, get, put, session } from "./api.js";
+import { del, exportUrl, get, post, put, session } from "./api.js";
 import { LANGUAGES, lang, sayText, speak, t } from "./i18n.js";
 import { bytes, dayMonth, number, span, DAY } from "./format.js";
 import { definition } from "./drawer.js";
@@ -57,9 +57,8 @@ export function settings(route, { restart }) {
     });
     const look = debounce(async () => {
       if (!form.checkValidity()) { preview.textContent = ""; return; }
-      const { enabled: on, max_days, max_entries, max_bytes } = wanted();
       try {
-        const n = on ? countOf(await get(`/settings/retention/preview?${new URLSearchParams({ max_days, max_entries, max_bytes })}`)) : 0;
+        const { count: n } = await post("/settings/retention/preview", wanted());
         preview.classList.toggle("warns", n > 0);
         preview.textContent = n > 0 ? t("wouldRemove", { n }).replace(String(n), number(n)) : t("wouldKeep");
       } catch (error) { preview.textContent = t("failed", { why: error.message }); }
@@ -77,8 +76,6 @@ export function settings(route, { restart }) {
 
   return { node, title: t("tab.settings"), keys: {}, update() {}, leave() { left = true; } };
 }
-
-const countOf = found => found.count ?? found.removed ?? found.entries ?? 0;
 
 function appearance(panel, restart) {
   const pick = (id, label, options, value, work) => h("div", { class: "field" }, h("label", { for: id }, label), h("select", { id, on: { change: event => work(event.target.value) } },
