@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import msgspec
+
 from collector.client.plain import plain
 from collector.client.trail import Trail
 from collector.event import Draft
@@ -14,6 +16,9 @@ from collector.event import Draft
 Verb = Literal["created", "updated", "deleted"]
 NAMES: Final = ("name", "title", "label", "username", "slug")
 """Fields that usually hold an object's name for people."""
+CHANGES_MAX: Final = 12 * 1024
+"""Bytes of old and new values in one event, about; its metadata has room for 16 KiB."""
+_encode: Final = msgspec.json.Encoder().encode
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -65,15 +70,27 @@ def _event(change: Change) -> dict[str, Any] | None:
         return None
     before = plain(change.before or {})
     after = plain(change.after or {})
-    state = after or before
     key = [str(part) for part in plain({"key": list(change.key)})["key"]]
     return {
         "action": f"{change.kind}.{verb}",
         "category": "entity",
-        "object": (change.kind, ",".join(key), _name(state)),
+        "object": (change.kind, ",".join(key), _name(after or before)),
         "record": after if verb != "deleted" else None,
-        "metadata": {"changes": _differences(before, after)} if verb != "created" else {},
+        "metadata": _told(_differences(before, after)),
     }
+
+
+def _told(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes as metadata; of the largest only the names, where all would be too much."""
+    sizes = {name: len(_encode(pair)) + len(name) for name, pair in changes.items()}
+    left_out = []
+    while sum(sizes.values()) > CHANGES_MAX:
+        largest = max(sizes, key=lambda name: sizes[name])
+        del sizes[largest]
+        left_out.append(largest)
+    told = {name: pair for name, pair in changes.items() if name in sizes}
+    more = {"changes_left_out": sorted(left_out)} if left_out else {}
+    return {"changes": told, **more}
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

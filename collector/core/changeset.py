@@ -1,5 +1,8 @@
 """What changed between two states of an audited object, field by field.
 
+The state before is the last one that the journal knows. Of an object that it meets for the first time
+in the middle of its life, `metadata.changes` may tell it: `{"name": {"from": "A", "to": "B"}}`.
+
 Both sides of a difference are redacted. The journal keeps an object's last state redacted, so a
 state is compared with itself in either form: first as it came, then redacted, where a secret that
 stayed the same has the same mark. An absent field and a null one are the same to a reader.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from collector.core.freetext import MARK
 from collector.core.redaction import Redactor
 from collector.event import Change, ChangeType
 
@@ -48,6 +52,29 @@ def change_type(
     if new is None:
         return None
     return "create" if old is None else "update"
+
+
+def stated_before(
+    after: dict[str, Any] | None, metadata: dict[str, Any] | None, action: str
+) -> dict[str, Any] | None:
+    """The state before an event as its `metadata.changes` tells it; None where it tells none.
+
+    `after` with each field of `changes` as it was `from`. A mark in place of such a pair stands for a
+    secret: the field was another one then, and that is all that is known. An object that was
+    `….created` had no state before.
+    """
+    changes = (metadata or {}).get("changes")
+    if not isinstance(changes, dict) or not changes or action.rpartition(".")[2] == "created":
+        return None
+    before = dict(after or {})
+    for field, change in changes.items():
+        if isinstance(change, dict) and change.keys() == {"from", "to"}:
+            before[field] = change["from"]
+        elif isinstance(change, str) and MARK.fullmatch(change):
+            before[field] = change
+        else:
+            return None
+    return before
 
 
 def is_deletion(action: str) -> bool:

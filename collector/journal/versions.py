@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from collector.core.changeset import change_type, difference, is_deletion
+from collector.core.changeset import change_type, difference, is_deletion, stated_before
 from collector.core.redaction import Redactor
 from collector.event import Draft
 from collector.journal.connection import refusable
@@ -71,6 +71,8 @@ class Versions:
         slug, ignore = audited
         new = None if is_deletion(draft.action) else self._clean(draft)
         old = self._state(slug, draft.object_id)
+        if old is None:
+            old = stated_before(new, draft.metadata, draft.action)
         kind = change_type(old, new, draft.action)
         changes = difference(old, new, ignore, self._redactor)
         if kind is None or not (changes or kind == "delete"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,8 @@ enabled = false
 [health]
 enabled = false
 [web]
-enabled = false
+enabled = {web}
+port = {port}
 """
 
 
@@ -40,15 +42,21 @@ class Daemon:
     """`collector run` below `folder`, on a socket and a journal of its own.
 
     `state` is the directory of the journal, else one below `folder`; `extra` is more configuration.
+    With `web`, HTTP is served at `api`, the Unix socket beside the other.
     """
 
-    def __init__(self, folder: Path, *, state: Path | None = None, extra: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, state: Path | None = None, extra: str = "", web: bool = False
+    ) -> None:
         self.socket = folder / "run" / "collector.sock"
         self.database = (state or folder / "state") / "events.db"
         self.socket.parent.mkdir(exist_ok=True)
         self.database.parent.mkdir(exist_ok=True)
         self._config = folder / "config.toml"
-        self._config.write_text(CONFIG.format(folder=folder, database=self.database) + extra)
+        self.api = self.socket.with_name("api.sock")
+        self._web = web
+        values = {"folder": folder, "database": self.database, "web": str(web).lower()}
+        self._config.write_text(CONFIG.format(port=_free_port(), **values) + extra)
         self._log = folder / "daemon.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -68,6 +76,8 @@ class Daemon:
 
     def _answers(self) -> bool:
         try:
+            if self._web:
+                Connection(str(self.api), 5).close()
             return bool(self.ask("ping")["ok"])
         except DaemonUnreachable:
             return False
@@ -105,3 +115,10 @@ class Daemon:
             return [dict(row) for row in rows]
         finally:
             connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

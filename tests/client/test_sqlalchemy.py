@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import ForeignKey, create_engine, delete, event, insert, text, update
 from sqlalchemy.exc import IntegrityError
@@ -19,8 +20,9 @@ from sqlalchemy.orm import (
     sessionmaker,
 )
 
-from collector.client import MemorySink, actor_context
+from collector.client import Client, MemorySink, actor_context
 from collector.client.sqlalchemy import SessionAudit, UnauditedStatement, audit_session
+from tests.client.daemon import Daemon
 
 
 class Base(DeclarativeBase):
@@ -94,6 +96,7 @@ def test_created_object_is_recorded_with_its_whole_state_after_commit(db: Sessio
     event = db.sink.one("person.created", object=("person", 1, "ada"), actor="user:7")
     assert event.channel == "people"
     assert event.category == "entity"
+    assert changes(db.sink, "person.created")["name"] == {"from": None, "to": "ada"}
     # The server's default is part of it; the deferred photo is not; the password is not readable.
     assert event.record == {
         "id": 1, "name": "ada", "password": "[redacted:00000000]", "level": 1, "team_id": None,
@@ -113,6 +116,51 @@ def test_updated_object_tells_before_and_after_and_no_secret(db: Sessions) -> No
     assert "horse" not in repr(db.sink.events)
 
 
+AUDITED = """
+[[resources]]
+slug = "people"
+object_type = "person"
+audit = true
+"""
+
+
+def test_row_older_than_its_audit_shows_old_and_new_values_over_http(
+    tmp_path: Path,
+) -> None:
+    """Database, session, socket, journal, HTTP: all real. `team` is not audited and shows both too."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'people.db'}")
+    Base.metadata.create_all(engine)
+    with Session(engine) as before:
+        before.add_all([Person(id=1, name="ada"), Person(id=2, name="bob"), Team(id=5, name="red")])
+        before.commit()
+    daemon = Daemon(tmp_path, extra=AUDITED, web=True).start()
+    try:
+        with Client(daemon.socket, mode="wait", strict=True) as client, Session(engine) as session:
+            audit = audit_session(session, [Person, Team], trail=client)
+            for name in ("Ada L.", "Ada K."):
+                session.get_one(Person, 1).name = name
+                session.commit()
+            session.delete(session.get_one(Person, 2))
+            session.get_one(Team, 5).name = "blue"
+            session.commit()
+            audit.remove()
+        transport = httpx.HTTPTransport(uds=str(daemon.api))
+        with httpx.Client(transport=transport, base_url="http://localhost/api/v1") as http:
+            people = http.get("/people-activity").json()["items"]
+            teams = http.get("/events", params={"action": "team.updated"}).json()["entries"]
+    finally:
+        daemon.kill()
+        engine.dispose()
+    deleted, second, first = people
+    assert (first["change_type"], first["fields"]) == ("update", {"name": ["ada", "Ada L."]})
+    assert (second["change_type"], second["fields"]) == ("update", {"name": ["Ada L.", "Ada K."]})
+    assert (deleted["change_type"], deleted["fields"]["name"]) == ("delete", ["bob", None])
+    assert deleted["fields"]["password"][0].startswith("[redacted:")
+    assert [each["metadata"]["changes"] for each in teams] == [
+        {"name": {"from": "red", "to": "blue"}}
+    ]
+
+
 def test_update_of_an_expired_object_still_knows_what_was_before(db: Sessions) -> None:
     db.seed()
     with db.make() as session:
@@ -121,6 +169,21 @@ def test_update_of_an_expired_object_still_knows_what_was_before(db: Sessions) -
         ada.level = 9  # the old value is not loaded
         session.commit()
     assert changes(db.sink, "person.updated") == {"level": {"from": 1, "to": 9}}
+
+
+def test_values_that_are_too_much_for_one_event_lose_the_largest_and_keep_their_names(
+    db: Sessions,
+) -> None:
+    db.seed()
+    with db.make.begin() as session:
+        ada = session.get_one(Person, 1)
+        ada.name, ada.level = "x" * 13_000, 2
+    event = db.sink.one("person.updated")
+    assert event.metadata == {
+        "changes": {"level": {"from": 1, "to": 2}}, "changes_left_out": ["name"],
+    }  # fmt: skip
+    assert event.record is not None
+    assert event.record["name"] == "x" * 13_000
 
 
 def test_deleted_object_carries_its_name(db: Sessions) -> None:

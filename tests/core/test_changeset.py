@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.core.changeset import change_type, difference, same
+from collector.core.changeset import change_type, difference, same, stated_before
 from collector.core.redaction import Redactor
 from collector.event import Change
 
@@ -94,3 +94,36 @@ def test_the_type_of_a_change(
     old: dict[str, Any] | None, new: dict[str, Any] | None, action: str, expected: str | None
 ) -> None:
     assert change_type(old, new, action) == expected
+
+
+def test_the_state_before_is_the_new_one_with_each_changed_field_as_it_was() -> None:
+    metadata = {"changes": {"a": {"from": 1, "to": 2}, "gone": {"from": "x", "to": None}}}
+    after = {"a": 2, "kept": True}
+    assert stated_before(after, metadata, "t.updated") == {"a": 1, "gone": "x", "kept": True}
+    assert after == {"a": 2, "kept": True}
+    assert stated_before(None, metadata, "t.deleted") == {"a": 1, "gone": "x"}
+
+
+def test_of_a_secret_that_changed_the_mark_is_what_was_before() -> None:
+    mark = "[redacted:1a2b3c4d]"
+    before = stated_before(
+        {"password": "[redacted:00000000]"}, {"changes": {"password": mark}}, "t.updated"
+    )
+    assert before == {"password": mark}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "action"),
+    [
+        (None, "t.updated"),
+        ({}, "t.updated"),
+        ({"changes": {}}, "t.updated"),
+        ({"changes": ["a", "b"]}, "t.updated"),
+        ({"changes": {"a": "b"}}, "t.updated"),
+        ({"changes": {"a": {"from": 1}}}, "t.updated"),
+        ({"changes": {"a": {"from": 1, "to": 2, "why": 3}}}, "t.updated"),
+        ({"changes": {"a": {"from": None, "to": 2}}}, "t.created"),
+    ],
+)
+def test_no_state_before_is_made_up(metadata: dict[str, Any] | None, action: str) -> None:
+    assert stated_before({"a": 2}, metadata, action) is None

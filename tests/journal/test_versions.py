@@ -144,3 +144,38 @@ async def test_a_version_that_is_rolled_back_leaves_no_state(w: World) -> None:
     w.journal.connection.execute("DROP TRIGGER no")
     put(w, {"n": 3})
     assert msgspec.json.decode(view(w)[-1]["fields"]) == {"n": [1, 3]}
+
+
+async def test_an_object_older_than_its_audit_begins_with_an_update_that_tells_both_sides(
+    w: World,
+) -> None:
+    said = {"changes": {"name": {"from": "A", "to": "B"}, "password": {"from": "p1", "to": "p2"}}}
+    put(w, {"name": "B", "password": "p2", "n": 1}, metadata=said)
+    put(w, {"name": "C", "password": "p2", "n": 1}, metadata=said)
+    first, second = view(w)
+    fields = msgspec.json.decode(first["fields"])
+    assert first["change_type"] == "update"
+    assert (fields["name"], set(fields)) == (["A", "B"], {"name", "password"})
+    old, new = fields["password"]
+    assert old != new
+    assert re.fullmatch(r"\[redacted:[0-9a-f]{8}\]", old)
+    # From here on the journal knows better than what an event says.
+    assert msgspec.json.decode(second["fields"]) == {"name": ["B", "C"]}
+
+
+async def test_the_deletion_of_an_object_never_met_before_tells_what_it_was(w: World) -> None:
+    said = {"changes": {"name": {"from": "A", "to": None}, "n": {"from": 1, "to": None}}}
+    put(w, None, "category.deleted", metadata=said)
+    (only,) = view(w)
+    assert only["change_type"] == "delete"
+    assert msgspec.json.decode(only["fields"]) == {"name": ["A", None], "n": [1, None]}
+
+
+async def test_a_creation_that_tells_its_changes_is_a_creation(w: World) -> None:
+    put(
+        w,
+        {"name": "A"},
+        "category.created",
+        metadata={"changes": {"name": {"from": None, "to": "A"}}},
+    )
+    assert [row["change_type"] for row in view(w)] == ["create"]
