@@ -13,7 +13,7 @@ may be a key of the user's data.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -165,24 +165,26 @@ def _fastapi(reason: Any) -> Facts:
 
 def _declared_names() -> frozenset[str]:
     """Field names and aliases of every pydantic model of this process."""
+    names: set[str] = set()
+    for model in _subclasses("pydantic", "BaseModel"):
+        for name, field in getattr(model, "__pydantic_fields__", {}).items():
+            aliases = (field.alias, field.validation_alias)
+            names.update(each for each in (name, *aliases) if isinstance(each, str))
+    return frozenset(names)
+
+
+def _subclasses(module: str, name: str) -> Iterator[type]:
+    """Every class of this process below one of a package, which is not imported for it."""
     import sys
 
-    base = getattr(sys.modules.get("pydantic"), "BaseModel", None)
-    names: set[str] = set()
-    todo = [base] if base is not None else []
-    seen = set()
+    base = getattr(sys.modules.get(module), name, None)
+    todo, seen = [base] if base is not None else [], set()
     while todo:
-        model = todo.pop()
-        if model in seen:
-            continue
-        seen.add(model)
-        todo += model.__subclasses__()
-        for name, field in getattr(model, "__pydantic_fields__", {}).items():
-            names.add(name)
-            names.update(
-                alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)
-            )
-    return frozenset(names)
+        kind = todo.pop()
+        if kind not in seen:
+            seen.add(kind)
+            todo += kind.__subclasses__()
+            yield kind
 
 
 def _django(reason: Any) -> Facts:
@@ -192,14 +194,19 @@ def _django(reason: Any) -> Facts:
     return validation([])
 
 
-def _messages(attribute: str) -> Callable[[Any], Facts | None]:
-    """Django REST framework's `detail`, marshmallow's `messages`: a mapping by field, or none."""
+def _rest_framework(reason: Any) -> Facts:
+    """`detail` is by field, or a list of texts; a serializer leaves out what it does not know."""
+    return validation(reason.detail if isinstance(reason.detail, Mapping) else [])
 
-    def rule(reason: Any) -> Facts | None:
-        fields = getattr(reason, attribute, None)
-        return validation(fields if isinstance(fields, Mapping) else [])
 
-    return rule
+def _marshmallow(reason: Any) -> Facts:
+    """`messages` are by field, and an unknown field's name is the sender's own text."""
+    declared: set[str] = set()
+    for schema in _subclasses("marshmallow", "Schema"):
+        for name, field in getattr(schema, "_declared_fields", {}).items():
+            declared.add(getattr(field, "data_key", None) or name)
+    messages = reason.messages if isinstance(reason.messages, Mapping) else {}
+    return validation(name for name in messages if name in declared)
 
 
 def _sqlalchemy(reason: Any) -> Facts:
@@ -241,8 +248,8 @@ _RULES: Final[dict[tuple[str, str], Callable[[Any], Facts | None]]] = {
     ("fastapi", "ValidationException"): _fastapi,
     ("django", "ValidationError"): _django,
     ("django", "Error"): _database,
-    ("rest_framework", "ValidationError"): _messages("detail"),
-    ("marshmallow", "ValidationError"): _messages("messages"),
+    ("rest_framework", "ValidationError"): _rest_framework,
+    ("marshmallow", "ValidationError"): _marshmallow,
     ("sqlalchemy", "SQLAlchemyError"): _sqlalchemy,
     ("sqlite3", "Error"): _database,
     ("psycopg", "Error"): _database,

@@ -13,10 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import cattrs
 import fastapi.exceptions
+import marshmallow
 import msgspec
+import psycopg
+import psycopg2
 import pydantic
 import pytest
+import rest_framework.exceptions
 import sqlalchemy
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.utils import IntegrityError as DjangoIntegrityError
@@ -60,6 +65,17 @@ class Shelf:
     width: int = attrs.field(validator=attrs.validators.instance_of(int))
 
 
+@attrs.define
+class Box:
+    width: int
+    labels: dict[str, int] = attrs.field(factory=dict)
+
+
+class Order(marshmallow.Schema):
+    number = marshmallow.fields.Int(required=True, data_key="orderNumber")
+    labels = marshmallow.fields.Dict(values=marshmallow.fields.Int())
+
+
 class Refusal(enum.Enum):
     NOT_FOUND = CANARY
 
@@ -77,6 +93,22 @@ def sqlite_error() -> None:
         connection.execute("insert into t values (0)")
     finally:
         connection.close()
+
+
+def unreachable(connect: Callable[[str], Any]) -> Callable[[], Any]:
+    """The driver's own error of a real attempt, on a socket that is not there."""
+    return lambda: connect(f"host=/nowhere-{CANARY} password={CANARY} connect_timeout=1")
+
+
+def of_psycopg2() -> BaseException:
+    """As the server's answer would make it: the attribute is the driver's own and read-only."""
+    error = psycopg2.errors.lookup("23505")(CANARY)
+    error.__setstate__({"pgcode": "23505"})
+    return error
+
+
+def structure(data: Any, kind: Any = Box) -> Callable[[], Any]:
+    return lambda: cattrs.Converter(forbid_extra_keys=True).structure(data, kind)
 
 
 def decode(data: Any) -> Callable[[], Any]:
@@ -120,6 +152,29 @@ CASES: list[tuple[str, Any, dict[str, Any]]] = [
     ),
     ("django fields", DjangoValidationError({"name": [CANARY], "__all__": [CANARY]}), keys("name")),
     ("django", DjangoValidationError(CANARY, code="invalid"), keys()),
+    (
+        "rest framework fields",
+        rest_framework.exceptions.ValidationError({"name": [CANARY], "age": {CANARY: [CANARY]}}),
+        keys("age", "name"),
+    ),
+    ("rest framework", rest_framework.exceptions.ValidationError([CANARY]), keys()),
+    ("rest framework status", rest_framework.exceptions.PermissionDenied(CANARY), code("http_403")),
+    (
+        "marshmallow",
+        raised(lambda: Order().load({"orderNumber": CANARY, "labels": {CANARY: CANARY}})),
+        keys("labels", "orderNumber"),
+    ),
+    ("marshmallow unknown", raised(lambda: Order().load({"orderNumber": 1, CANARY: 1})), keys()),
+    ("marshmallow own", marshmallow.ValidationError(CANARY), keys()),
+    ("cattrs", raised(structure({"width": CANARY})), keys("width")),
+    ("cattrs missing", raised(structure({})), keys("width")),
+    ("cattrs unknown", raised(structure({"width": 1, CANARY: 1})), keys()),
+    ("cattrs nested", raised(structure({"width": 1, "labels": {CANARY: "x"}})), keys("labels")),
+    ("cattrs mapping", raised(structure({CANARY: "x"}, dict[str, int])), keys()),
+    ("psycopg", psycopg.errors.lookup("23505")(CANARY), code("23505")),
+    ("psycopg unreachable", raised(unreachable(psycopg.connect)), code("OperationalError")),
+    ("psycopg2", of_psycopg2(), code("23505")),
+    ("psycopg2 unreachable", raised(unreachable(psycopg2.connect)), code("OperationalError")),
     ("sqlalchemy", raised(sqlalchemy_error), code("SQLITE_CONSTRAINT_UNIQUE")),
     ("sqlalchemy own", sqlalchemy.exc.NoResultFound(CANARY), code("NoResultFound")),
     ("sqlite", raised(sqlite_error), code("SQLITE_CONSTRAINT_CHECK")),
@@ -173,12 +228,7 @@ def test_driver_code_behind_djangos_error_is_found() -> None:
     assert classify(DjangoIntegrityError(CANARY)) == code("IntegrityError")
 
 
-def test_numbered_and_lettered_driver_codes_are_taken() -> None:
-    class Error(Exception):
-        sqlstate = "23505"
-
-    Error.__module__ = "psycopg.errors"
-    assert classify(Error(CANARY)) == code("23505")
+def test_number_of_mysqls_drivers_is_taken_and_its_text_is_not() -> None:
     mysql = sqlalchemy.exc.IntegrityError("insert", {}, Exception(1062, CANARY))
     assert classify(mysql) == code("1062")
 
