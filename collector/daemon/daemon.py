@@ -141,7 +141,7 @@ class Daemon:
             install_views(self.journal.connection, audited(self.config.resources))
             if self.config.sources.unix.enabled and self.listener is None:
                 self._take_socket()
-            self.janitor.reserve.take()
+            self.janitor.disk.reserve.take()
             self._record_start()
             self.registry.load(self.journal.devices())
             self.registry.configure(self.config.devices)

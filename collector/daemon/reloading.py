@@ -58,7 +58,7 @@ def reload(daemon: Daemon, caller: Caller | None) -> None:
     )
     daemon.janitor.limits = limits_of(config, daemon.journal)
     daemon.janitor.interval = config.retention.interval
-    daemon.janitor.on_full = config.storage.on_full
+    daemon.janitor.disk.on_full = config.storage.on_full
     daemon.janitor.look_soon()
     if daemon.unix is not None:
         daemon.unix.limits = config.sources.unix.limits

@@ -40,7 +40,9 @@ _INSERT_COMMON: Final = (
     f"INSERT INTO log VALUES (?, {_ID}, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '', ?, '', ?, ?)"
 )
 """Binding is what an insert costs most, so the columns that are nearly always empty are not bound."""
+PAGE: Final = 4096
 ROWS_A_PAGE: Final = 35
+"""Rows without long texts that fit into a page of the log, about."""
 _BATCH: Final = 500
 """Ids looked up in one statement; SQLite's older builds bind at most 999 values."""
 
@@ -186,7 +188,7 @@ class Journal:
         self.frames = max(0, frames - copied)
         return not busy and frames == copied
 
-    def wal_is_long(self, frames: int) -> bool:
+    def wal_is_long(self, frames: float) -> bool:
         """Whether a checkpoint is due: after so many frames by count, or by the length of the file.
 
         The count is an estimate from rows of the usual size. The length alone says nothing, since the

@@ -1,21 +1,12 @@
-"""The janitor: derives, prunes, sweeps, checkpoints and makes room, a slice at a time.
-
-All of it happens on the event loop and on the writer's connection, because there is only one. So
-every job is a generator of small steps, no step leaves a transaction open, and a slice ends after
-20 ms, or after 5 ms while producers are sending. A checkpoint cannot be cut up; it is kept short by
-being done whenever 4 MiB have been written.
-"""
+"""What is to do, when, and in slices."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
-
-import msgspec
 
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
@@ -27,45 +18,35 @@ from collector.core.retention import (
     entries_for_bytes,
     surplus,
 )
-from collector.errors import JournalError, JournalFull
-from collector.event import Draft
+from collector.errors import JournalError
 from collector.intake import RETRY_MOST, Intake
+from collector.janitor.full_disk import FullDisk
+from collector.janitor.pace import BUSY_FOR, SLICE, Pace, share
+from collector.janitor.reports import Reports
 from collector.journal import sweeping
 from collector.journal.followers import Follower, Postings, Totals, all_followers
 from collector.journal.postings import SEGMENT_BITS
 from collector.journal.pruning import Pruner
-from collector.journal.space import Reserve
-from collector.journal.writer import Journal
+from collector.journal.writer import PAGE, Journal
 
-SLICE: Final = 0.020
-BUSY_SLICE: Final = 0.005
-"""Seconds of one slice, in quiet and while producers send."""
-BEHIND: Final = 4 << SEGMENT_BITS
-"""Entries by which postings may lag before a busy slice grows: a flood must not outrun them for good."""
-BUSY_FOR: Final = 0.05
-"""Seconds after a commit in which producers count as sending."""
+LAG: Final = 512 * 1024
+"""Entries behind which followers keep up with any flood: as far as readers should have to scan."""
+LAG_IDS: Final = 128 * 1024
+"""The same for ids that producers chose: until they are indexed they are kept in memory."""
+OVER: Final = 0.025
+"""The part of a limit by which it may be exceeded before pruning keeps up with any flood."""
 IDLE_AFTER: Final = 1.0
 """Seconds without a commit after which small backlogs are worth working off."""
 CHECKPOINT_FRAMES: Final = 1024
 """Pages in the write-ahead log (4 MiB) at which it is checkpointed."""
-PAGE: Final = 4096
-REPORT_EVERY: Final = 60.0
-"""Seconds between `events.pruned` entries while pruning goes on and on."""
 LOOK_EVERY: Final = 5.0
 """Seconds between looks at the clock, the losses and the disk."""
-ROTATE_SHARE: Final = 20
-"""On a full disk one entry in so many is removed at once, the oldest first."""
-ROTATE_LEAST: Final = 1_000
-ROTATE_ROUNDS: Final = 10
-"""Such removals in a row at most, for as long as the reserve cannot be made again."""
-ROTATE_ROOM: Final = 1.25
-"""Room, in sizes of the reserve, at which it is made again: the rest is for going on."""
 LOOK_AFTER: Final = 256
 """Entries recorded since the last look for work after which producers' commits are worth another."""
 PATIENT: Final = frozenset({"words"})
-"""Followers that cost more than recording does: while producers send, they get a share of the time."""
-PATIENT_SHARE: Final = 0.05
-"""The share: one part in twenty, so that a flood is recorded first and searched a little later."""
+"""Followers that cost more than recording does: while producers send, they get what is left over."""
+PATIENT_SHARE: Final = 0.02
+"""The share of recording's time that they get all the same."""
 SWEEP_EVERY: Final = 3600.0
 """Seconds between walks through the dictionaries, where anything was pruned since."""
 
@@ -91,33 +72,29 @@ class Janitor:
         losses: Losses,
     ) -> None:
         self.journal, self.intake, self.limits = journal, intake, limits
-        self.interval, self.on_full = interval, on_full
+        self.interval = interval
         self.followers: list[Follower] = all_followers(journal)
         self.totals = next(f for f in self.followers if isinstance(f, Totals))
         self._postings = next(f for f in self.followers if isinstance(f, Postings))
         self.pruner = Pruner(journal, self.totals)
-        self.reserve = Reserve(journal.path)
-        self.losses = losses
-        self._long_wal = min(CHECKPOINT_FRAMES, self.reserve.size() / PAGE / 2)
+        self.disk = FullDisk(journal, intake, self.pruner, on_full=on_full, wall=wall)
+        self.reports = Reports(intake, self.pruner, losses)
+        self._long_wal = min(CHECKPOINT_FRAMES, self.disk.reserve.size() / PAGE / 2)
         """What is in the log but not in the database must fit into the reserve, or it cannot help."""
-        self.full = False
-        """Whether the disk is full and recording suspended."""
         self.seconds: dict[str, float] = defaultdict(float)
         """Time spent, by kind of job."""
         self.longest_step = 0.0
         self._wall, self._monotonic, self._clock = wall, monotonic, clock
         self._jobs: deque[tuple[str, Job]] = deque()
         self._patient: deque[tuple[str, Job]] = deque()
-        """Batches of `PATIENT` followers: after everything else, and seldom while producers send.
-        Dropped, to begin anew, before anything is removed: a batch must not outlive what it read."""
-        self._patient_at = -1e9
-        self._unsaid: deque[Draft] = deque()
-        """Entries about the disk that it has not taken yet; two for each time that it fills up."""
+        """Batches of `PATIENT` followers: after everything else. Dropped, to begin anew, before
+        anything is removed: a batch must not outlive what it read."""
+        self._pace, self._patient_pace = Pace(), Pace()
         self._wake = asyncio.Event()
         self._resting = False
         """Whether nothing was left to do at the last look, so that the next commit is news."""
         self._look_at_seq = 0
-        self._looked_at = self._aged_at = self._swept_at = self._reported_at = -1e9
+        self._looked_at = self._aged_at = self._swept_at = -1e9
         self._pruned_since_sweep = bool(self.pruner.take_account())
         intake.on_commit = self._committed
 
@@ -126,26 +103,39 @@ class Janitor:
     async def run(self) -> None:
         """Work for as long as there is work, then wait for some."""
         while True:
+            self._keep_log_short()
             if self._jobs or self._find_work():
-                self._slice(self._jobs)
-                await asyncio.sleep(0)
-            elif self._patient and self._patient_turn():
-                start = self._monotonic()
-                self._slice(self._patient)
-                end = self._monotonic()
-                self._patient_at = end + (end - start) * (1 / PATIENT_SHARE - 1)
-                await asyncio.sleep(0)
+                await self._turn(self._jobs, self._pace, share(self._need()))
+            elif self._patient:
+                await self._turn(self._patient, self._patient_pace, PATIENT_SHARE)
             else:
                 await self._rest()
+
+    async def _turn(self, jobs: deque[tuple[str, Job]], pace: Pace, of_recording: float) -> None:
+        """One slice, if its time is earned or nobody sends; else wait until it may be."""
+        now, seconds = self._monotonic(), SLICE
+        pace.earn(now, self.intake.seconds, of_recording)
+        if self._busy(now):
+            seconds = pace.slice(self.intake.last_took)
+        if seconds:
+            self._slice(jobs, seconds)
+            end = self._monotonic()
+            pace.spent(end, end - now)
+            await asyncio.sleep(0)
+        else:
+            await self._wait(pace.patience())
 
     async def _rest(self) -> None:
         """Wait for time to pass or for enough to be recorded, whichever comes first."""
         patience = self._patience()
         self._resting = patience == LOOK_EVERY
+        await self._wait(patience)
+
+    async def _wait(self, seconds: float) -> None:
         self._look_at_seq = self.journal.last_seq + self._look_after()
         self._wake.clear()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -158,6 +148,7 @@ class Janitor:
             or journal.last_seq >= self._look_at_seq
             or journal.frames >= self._long_wal
         ):
+            self._resting = False
             self._wake.set()
 
     def _look_after(self) -> int:
@@ -168,26 +159,24 @@ class Janitor:
     def _busy(self, now: float) -> bool:
         return now - self.intake.last_commit < BUSY_FOR
 
-    def _patient_turn(self) -> bool:
-        now = self._monotonic()
-        return now >= self._patient_at or not self._busy(now)
+    def _need(self) -> float:
+        """How far behind the work is, 1 where it should keep up with any flood from now on."""
+        need = max(self._postings.lag / LAG, len(self.journal.tail_ids) / LAG_IDS)
+        if self._jobs and self._jobs[0][0].startswith("prune."):
+            limit = self.limits.max_entries
+            over = self.pruner.entries / limit - 1 if limit else OVER
+            need = max(need, 1.0, 1.25 * over / OVER)
+        return need
 
     def _patience(self) -> float:
         if self.intake.failing_since is not None:
             return RETRY_MOST
-        if self._patient:
-            return BUSY_FOR
         backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
-    def _slice_seconds(self, now: float) -> float:
-        if not self._busy(now):
-            return SLICE
-        return min(SLICE, BUSY_SLICE * (1 + self._postings.lag // BEHIND))
-
-    def _slice(self, jobs: deque[tuple[str, Job]]) -> None:
+    def _slice(self, jobs: deque[tuple[str, Job]], seconds: float = SLICE) -> None:
         start = now = self._monotonic()
-        end = start + self._slice_seconds(start)
+        end = start + seconds
         name = ""
         try:
             while jobs and now < end:
@@ -201,14 +190,37 @@ class Janitor:
         except JournalError as error:
             jobs.clear()
             self._trouble(name, error)
-        if self.journal.wal_is_long(CHECKPOINT_FRAMES):
+        self._keep_log_short()
+
+    def _keep_log_short(self) -> None:
+        if self.journal.wal_is_long(self._long_wal):
             self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        start = self._monotonic()
+        try:
+            self.journal.checkpoint()
+        except JournalError as error:
+            self._trouble("checkpoint", error)
+        self.seconds["checkpoint"] += self._monotonic() - start
 
     def _trouble(self, name: str, error: JournalError) -> None:
         if self.make_room(error):
             return
         _log.error("%s failed: %s", name or "housekeeping", error)
         self.intake.trouble(error)
+
+    def make_room(self, error: JournalError) -> bool:
+        """If the disk is full, see that room is made; whether what failed is worth trying again."""
+        if not self.disk.concerns(error):
+            return False
+        if not self.disk.full:
+            self._look_soon()
+        if self.disk.on_full == "rotate":
+            self._jobs.clear()
+            self._patient.clear()
+            self._pruned_since_sweep = True
+        return self.disk.make_room()
 
     # ── what is to do ───────────────────────────────────────────────────────────────────────────
 
@@ -235,9 +247,26 @@ class Janitor:
 
     def _look_for_room(self, now: float) -> None:
         """All that is done while nothing can be written: no work is begun that would fail as well."""
-        if self.full and now - self._looked_at >= LOOK_EVERY:
+        if self.disk.full and now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._try_to_recover()
+
+    def _look_around(self) -> None:
+        step = self._clock.stepped()
+        if step:
+            self.reports.clock(step)
+        self.report_losses(all_of_them=False)
+        if self.disk.full:
+            self._try_to_recover()
+        elif not self.disk.reserve.held:
+            self.disk.reserve.take()
+        self.disk.say()
+
+    def _try_to_recover(self) -> None:
+        try:
+            self.disk.try_to_recover()
+        except JournalError as error:
+            self._trouble("giving back", error)
 
     def _find_following(self, idle: bool) -> None:
         for follower in self.followers:
@@ -263,7 +292,8 @@ class Janitor:
                     self._prune("age", self.pruner.aged(group, before))
                 self._jobs.append(("totals", self._old_totals()))
         if self.pruner.take_account() and not self._jobs:
-            self._report_pruned(now)
+            busy = now - self.intake.last_commit < IDLE_AFTER
+            self.reports.pruned_soon(now, busy=busy)
 
     def _used_excess(self, entries: int) -> int:
         if not self.limits.max_bytes:
@@ -295,6 +325,8 @@ class Janitor:
             self._pruned_since_sweep = False
             self.sweep()
 
+    # ── for others ──────────────────────────────────────────────────────────────────────────────
+
     def sweep(self) -> None:
         """Clear away everything that the log no longer refers to, as soon as there is time."""
         self._patient.clear()
@@ -317,166 +349,19 @@ class Janitor:
         self._aged_at = -1e9
         self._wake.set()
 
-    # ── reports ─────────────────────────────────────────────────────────────────────────────────
-
-    def _report_pruned(self, now: float) -> None:
-        busy = now - self.intake.last_commit < IDLE_AFTER
-        if busy and now - self._reported_at < REPORT_EVERY:
-            return
-        self._reported_at = now
-        self.report_pruned()
+    def _look_soon(self) -> None:
+        self._looked_at = -1e9
+        self._wake.set()
 
     def report_pruned(self) -> None:
         """Record what was pruned since the last report."""
-        account = self.pruner.take_account()
-        if account is None:
-            return
-        removed = msgspec.structs.replace(account, causes=dict(account.causes))
-        receipt = self.intake.record(
-            Draft(
-                action="events.pruned",
-                object_type="journal",
-                metadata={
-                    "count": removed.count,
-                    "from_seq": removed.from_seq,
-                    "to_seq": removed.to_seq,
-                    **{f"by_{cause}": count for cause, count in removed.causes.items()},
-                },
-            ),
-            source="collector",
-            settles=lambda: self.pruner.settle(removed),
-        )
-        if receipt.ok:
-            self.pruner.settled(removed)
-
-    def _look_around(self) -> None:
-        step = self._clock.stepped()
-        if step:
-            self.intake.record(
-                Draft(
-                    action="clock.stepped", severity="warning", metadata={"seconds": round(step, 3)}
-                ),
-                source="collector",
-            )
-        self.report_losses(all_of_them=False)
-        if self.full:
-            self._try_to_recover()
-        elif not self.reserve.held:
-            self.reserve.take()
-        self._say()
+        self.reports.pruned()
 
     def report_losses(self, *, all_of_them: bool) -> None:
         """Record `events.lost` for losses that are old enough, or for all."""
         if all_of_them:
-            self._say()
-        now = self._wall()
-        for loss in self.losses.rest() if all_of_them else self.losses.due(now):
-            receipt = self.intake.record(
-                Draft(
-                    action="events.lost",
-                    outcome="failure",
-                    metadata={
-                        "count": loss.count,
-                        "cause": loss.cause,
-                        "from": _rfc3339(loss.first),
-                        "to": _rfc3339(loss.last),
-                    },
-                ),
-                source="collector",
-            )
-            if not receipt.ok:
-                self.losses.put_back(loss)
-
-    # ── space ───────────────────────────────────────────────────────────────────────────────────
-
-    def _checkpoint(self) -> None:
-        start = self._monotonic()
-        try:
-            self.journal.checkpoint()
-        except JournalError as error:
-            self._trouble("checkpoint", error)
-        self.seconds["checkpoint"] += self._monotonic() - start
-
-    def make_room(self, error: JournalError) -> bool:
-        """If the disk is full: give up the reserve, and where `rotate` says so remove the oldest.
-
-        True where the commit that failed is worth trying again. Synchronous, since nothing can be
-        recorded before it has happened. A quota shows as an I/O error, so a trial write decides.
-        """
-        if not isinstance(error, JournalFull) and not self.reserve.disk_is_full():
-            return False
-        self._filled_up()
-        self.reserve.give_up()
-        try:
-            self.journal.checkpoint()
-            if self.on_full == "rotate":
-                self._rotate()
-        except JournalError as failure:
-            _log.error("no room could be made: %s", failure)
-            return False
-        return self.on_full == "rotate"
-
-    def _filled_up(self) -> None:
-        if not self.full:
-            self.full = True
-            self._announce("storage.full", {"on_full": self.on_full})
-        self.intake.suspended = self.on_full == "suspend"
-
-    def _rotate(self) -> None:
-        """Remove the oldest until the reserve is held again: the next time, it is the only way out."""
-        self._jobs.clear()
-        self._patient.clear()
-        self._pruned_since_sweep = True
-        for _ in range(ROTATE_ROUNDS):
-            count = max(ROTATE_LEAST, self.pruner.entries // ROTATE_SHARE)
-            self._checkpointed(self.pruner.oldest(count, "full"))
-            self._checkpointed(sweeping.stale_segments(self.journal))
-            self._checkpointed(sweeping.give_back(self.journal))
-            if self.reserve.take(ROTATE_ROOM) or not self.pruner.entries:
-                return
-
-    def _checkpointed(self, steps: Iterator[Any]) -> None:
-        """Take all steps, with the write-ahead log kept short."""
-        for _ in steps:
-            if self.journal.frames >= self._long_wal / 4:
-                self.journal.checkpoint()
-        self.journal.checkpoint()
-
-    def _announce(self, action: str, metadata: dict[str, Any]) -> None:
-        """Have something recorded as soon as that is possible, under the time at which it happened."""
-        self._unsaid.append(
-            Draft(
-                action=action,
-                occurred_at=dt.datetime.fromtimestamp(self._wall(), dt.UTC),
-                object_type="journal",
-                metadata=metadata,
-                severity="error" if action == "storage.full" else None,
-            )
-        )
-        self._looked_at = -1e9
-        self._wake.set()
-
-    def _say(self) -> None:
-        while self._unsaid:
-            receipt = self.intake.record(self._unsaid[0], source="collector", internal=True)
-            if not receipt.ok:
-                return
-            self._unsaid.popleft()
-
-    def _try_to_recover(self) -> None:
-        """Room again for the reserve and as much beside it: then, and only then, the trouble is over."""
-        try:
-            self._checkpointed(sweeping.give_back(self.journal))
-        except JournalError as error:
-            self._trouble("giving back", error)
-        if self.reserve.take() and self.reserve.roomy():
-            self.full = False
-            self.intake.suspended = False
-            self._announce("storage.recovered", {})
-            self.intake.probe()
-            self._say()
-
-    # ── for `status` ────────────────────────────────────────────────────────────────────────────
+            self.disk.say()
+        self.reports.lost(self._wall(), all_of_them=all_of_them)
 
     def status(self) -> dict[str, Any]:
         """Lags, sizes and time spent."""
@@ -488,14 +373,6 @@ class Janitor:
             "wal_bytes": self.journal.wal_bytes(),
             "lag": {f.name: f.lag for f in self.followers},
             "first_segment": self.journal.first_seq() >> SEGMENT_BITS,
-            "full": self.full,
+            "full": self.disk.full,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
-
-
-def _rfc3339(seconds: float) -> str:
-    return (
-        dt.datetime.fromtimestamp(seconds, dt.UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )

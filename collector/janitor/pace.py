@@ -1,0 +1,70 @@
+"""How much of the event loop's time housekeeping may take, beside recording.
+
+While nobody sends, all of it, in slices of 20 ms. While somebody does, it earns its time: half of
+what the loop spends otherwise, and a share of what recording takes. That share is small at first, so
+that a burst is recorded before it is indexed, and grows with what is left undone, so that a flood
+that goes on and on is indexed as fast as it is recorded: the tail that readers must scan stays
+below a million entries. A slice is as long as the commit before it, but 5 ms at least and 20 ms at
+most: whoever waits for one event's acknowledgement waits for a short slice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SLICE: Final = 0.020
+BUSY_SLICE: Final = 0.005
+"""Seconds of one slice, in quiet and while producers wait for single events."""
+BUSY_FOR: Final = 0.05
+"""Seconds after a commit in which producers count as sending."""
+REST_SHARE: Final = 0.5
+"""Seconds earned for each second in which the loop did not record."""
+_RAMP: Final = ((0.5, 0.05), (1.0, 0.25), (1.25, 1.0), (2.0, 4.0))
+"""From the need, 1 where work should keep up from, to seconds earned for each second of recording."""
+
+
+def share(need: float) -> float:
+    """The share of recording's time for work of such need, along straight lines between the points."""
+    before, least = _RAMP[0]
+    if need <= before:
+        return least
+    for at, value in _RAMP[1:]:
+        if need <= at:
+            return least + (value - least) * (need - before) / (at - before)
+        before, least = at, value
+    return least
+
+
+class Pace:
+    """What one kind of housekeeping has earned and not yet spent, in seconds."""
+
+    def __init__(self) -> None:
+        self.earned = 0.0
+        self._at = 0.0
+        self._recording = 0.0
+
+    def earn(self, now: float, recording: float, of_recording: float) -> None:
+        """Take note of the time.
+
+        `recording` is how long the loop has recorded so far, in all, and `of_recording` the share of
+        that which is earned. No more is saved up than a slice takes.
+        """
+        elapsed, recorded = now - self._at, recording - self._recording
+        self._at, self._recording = now, recording
+        gain = recorded * of_recording + max(0.0, elapsed - recorded) * REST_SHARE
+        self.earned = min(SLICE, self.earned + gain)
+
+    def spent(self, now: float, seconds: float) -> None:
+        """A slice has ended that took so long; nothing is earned by it, and no long debt remains."""
+        self._at = now
+        self.earned = max(-SLICE, self.earned - seconds)
+
+    def slice(self, last_commit_took: float) -> float:
+        """Seconds that the next slice may take; 0 where too little is earned yet."""
+        if self.earned < BUSY_SLICE:
+            return 0.0
+        return min(self.earned, max(BUSY_SLICE, last_commit_took))
+
+    def patience(self) -> float:
+        """Seconds until a slice is earned, if nothing is recorded meanwhile."""
+        return max(0.001, (BUSY_SLICE - self.earned) / REST_SHARE)
