@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,25 +63,94 @@ def test_every_public_name_is_told_about() -> None:
     assert not missing
 
 
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    running = Daemon(tmp_path).start()
+    yield running
+    running.kill()
+
+
 @pytest.mark.parametrize(
     ("language", "tool", "command"),
     [("python", None, "-c"), ("javascript", "node", "-e"), ("perl", "perl", "-e")],
 )
 def test_client_in_ten_lines_records(
-    tmp_path: Path, language: str, tool: str | None, command: str
+    daemon: Daemon, language: str, tool: str | None, command: str
 ) -> None:
-    program = sys.executable if tool is None else need_tool(tool)
+    program = sys.executable if tool is None else need_tool(tool, {"node": "nodejs"}.get(tool))
     (code,) = blocks("recording-protocol.md", language)
-    daemon = Daemon(tmp_path).start()
-    try:
-        done = subprocess.run(
-            [program, command, code], capture_output=True, text=True, timeout=30,
-            env={**os.environ, "COLLECTOR_SOCKET": str(daemon.socket)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert [
-            each["object_id"] for each in daemon.entries() if each["action"] == "door.opened"
-        ] == ["garage"]
+    done = subprocess.run(
+        [program, command, code], capture_output=True, text=True, timeout=30,
+        env={**os.environ, "COLLECTOR_SOCKET": str(daemon.socket)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [each["object_id"] for each in recorded(daemon, "door.opened")] == ["garage"]
+
+
+class TestTheShellsPage:
+    """Its commands, as they stand; only the socket is this test's own, and so is what they log."""
+
+    EMIT, SCRIPT, PIPE, SOCAT = blocks("recording-shell.md", "sh")
+
+    def test_one_event(self, daemon: Daemon, tmp_path: Path) -> None:
+        out = shell(self.EMIT, daemon, tmp_path)
+        (entry,) = recorded(daemon, "backup.completed")
+        assert out == f"{entry['seq']}\n"
+        assert (entry["object_type"], entry["object_id"]) == ("backup", "nightly")
+        assert (entry["metadata"], entry["message"]) == ('{"bytes":4096}', "nightly backup done")
+        assert entry["actor_id"] == str(os.getuid())
+
+    @pytest.mark.parametrize(("restic", "outcome"), [("true", "success"), ("false", "failure")])
+    def test_a_script_that_must_not_fail(
+        self, daemon: Daemon, tmp_path: Path, restic: str, outcome: str
+    ) -> None:
+        shell(self.SCRIPT, daemon, tmp_path, restic=restic)
+        assert len(recorded(daemon, "backup.started")) == 1
+        assert [each["outcome"] for each in recorded(daemon, "backup.completed")] == [outcome]
+
+    def test_a_script_that_must_not_fail_without_a_daemon(
+        self, daemon: Daemon, tmp_path: Path
+    ) -> None:
         daemon.stop()
-    finally:
-        daemon.kill()
+        assert shell(self.SCRIPT, daemon, tmp_path, restic="true") == ""
+
+    def test_many_events(self, daemon: Daemon, tmp_path: Path) -> None:
+        need_tool("jq")
+        lines = '{"MESSAGE":"one"}\n{"MESSAGE":[116,119,111]}\n'
+        out = shell(self.PIPE, daemon, tmp_path, journalctl=f"printf %s '{lines}'")
+        told = recorded(daemon, "journal.line")
+        assert [each["message"] for each in told] == ["one", "[116,119,111]"]
+        assert out.split() == [str(each["seq"]) for each in told]
+
+    def test_no_program_of_ours(self, daemon: Daemon, tmp_path: Path) -> None:
+        need_tool("socat")
+        out = shell(self.SOCAT, daemon, tmp_path)
+        (entry,) = recorded(daemon, "door.opened")
+        reply = json.loads(out)
+        assert (reply["ok"], reply["seq"], reply["id"]) == (True, entry["seq"], entry["id"])
+
+
+def shell(block: str, daemon: Daemon, folder: Path, **programs: str) -> str:
+    """Run a block with `sh -e`; `programs` stand in for those it logs about. What it printed."""
+    place = folder / "bin"
+    place.mkdir()
+    programs["collector"] = f'exec "{sys.executable}" -m collector "$@"'
+    for name, line in programs.items():
+        program = place / name
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-ec", block.replace("/run/collector/collector.sock", str(daemon.socket))],
+        capture_output=True, text=True, timeout=60,
+        env={
+            **os.environ,
+            "PATH": f"{place}:{os.environ['PATH']}",
+            "COLLECTOR_SOCKET": str(daemon.socket),
+        },
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def recorded(daemon: Daemon, action: str) -> list[dict[str, Any]]:
+    return [each for each in daemon.entries() if each["action"] == action]
