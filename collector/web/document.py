@@ -62,8 +62,12 @@ def _categories(schemas: Json, known: tuple[str, ...]) -> None:
 
 def _for(resource: Resource, methods: Json) -> Json:
     """The device's operations as those of another resource."""
-    made: Json = {}
-    for method, operation in methods.items():
-        name = re.sub("Devices(?=Activity)", titled(resource.slug), operation["operationId"])
-        made[method] = {**operation, "operationId": name, "x-audit": audit_of(resource)}
+    named = re.sub(
+        b"(?<=[a-z])Devices(?=Activity)",
+        titled(resource.slug).encode(),
+        msgspec.json.encode(methods),
+    )
+    made: Json = msgspec.json.decode(named)
+    for operation in made.values():
+        operation["x-audit"] = audit_of(resource)
     return made

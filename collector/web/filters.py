@@ -32,8 +32,8 @@ MOMENT: Final = (
     r"(T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-](0\d|1[0-4]):[0-5]\d))?)$"
 )
 """The forms of a time that the OpenAPI document promises; `core.moments` understands more."""
-WORDS: Final = r"[^\W_]"
-"""A search holds at least one letter or digit."""
+WORDS: Final = r"[\p{L}\p{N}]"
+"""A search holds a letter or digit of any script, as ECMAScript writes it: there `\\w` is ASCII only."""
 _PLUS_LOST: Final = re.compile(r"([Tt]\d\d:\d\d(?::\d\d(?:\.\d+)?)?) (\d\d:\d\d)$")
 """`+` in an address that was not escaped arrives as a space; no time has one there."""
 

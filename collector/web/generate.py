@@ -21,6 +21,7 @@ from collector.web.app import OPTIONS, routes
 from collector.web.document import PREFIX
 from collector.web.feed import LAST_EVENT_ID
 from collector.web.filters import FILTERS
+from collector.web.links import LINKS
 from collector.web.problems import MEDIA_TYPE, STATUS_OF_CODE
 from collector.web.schemas import BODIES, BOUNDS, written
 
@@ -63,6 +64,7 @@ def document(app: Litestar) -> Json:
         _parameters(operation)
         _body(operation)
         _responses(path, operation)
+        _links(operation)
         if operation["operationId"] not in _OPEN:
             operation["security"] = [{}, {"key": []}, {"session": []}]
         if method == "get" and path in audits:
@@ -158,6 +160,12 @@ def _responses(path: str, operation: Json) -> None:
         }
 
 
+def _links(operation: Json) -> None:
+    links = LINKS.get(operation["operationId"])
+    if links is not None:
+        _good(operation)["links"] = links
+
+
 def _bodies(found: Json) -> None:
     """What Litestar cannot infer from a handler that reads or writes bytes."""
     paths = found["paths"]
@@ -201,10 +209,14 @@ def _bodies(found: Json) -> None:
 
 
 def _content(operation: Json, content: dict[str, Json]) -> None:
-    good = next(status for status in operation["responses"] if status.startswith("2"))
-    operation["responses"][good]["content"] = {
-        media: {"schema": schema} for media, schema in content.items()
-    }
+    _good(operation)["content"] = {media: {"schema": schema} for media, schema in content.items()}
+
+
+def _good(operation: Json) -> Json:
+    found: Json = next(
+        response for status, response in operation["responses"].items() if status.startswith("2")
+    )
+    return found
 
 
 if __name__ == "__main__":
