@@ -18,7 +18,7 @@ from collector.journal.followers.totals import floor
 from collector.journal.planning import Fetch, bounded
 from collector.journal.pruning import FORGOTTEN
 from collector.journal.rows import moment
-from collector.journal.tallying import tally
+from collector.journal.tallying import Names, known, tally
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 """Microseconds."""
@@ -35,28 +35,38 @@ Cells = Counter[tuple[int, str]]
 def counts(fetch: Fetch, by: CountBy, bucket: Bucket | None, wanted: Filter) -> list[Count]:
     """See `Reader.counts`."""
     cells: Cells = Counter()
-    edges = [wanted]
+    edges, column = [wanted], _ACTOR if by == "actor" else f"kinds.{by}"
     if is_unfiltered(wanted) and by != "actor":
-        edges = _from_totals(cells, by, bucket, wanted, fetch)
+        edges = _from_totals(cells, column, bucket, wanted, fetch)
     ranges: list[tuple[int, int]] = [(0, SEQ_MAX)]
-    if by == "actor" and bucket is None and _is_everything(wanted):
-        found: dict[str, Counter[str]] = {"actor": Counter()}
-        ranges = tally(fetch, found, _ACTOR)
-        cells.update({(0, value): count for value, count in found["actor"].items()})
+    if is_unfiltered(wanted) and by == "actor":
+        ranges = _actors_from_postings(cells, bucket, wanted, fetch)
     for edge in edges:
         for first, last in ranges:
-            for rows in matching(fetch, edge, _columns(by, bucket), first, last, grouped=True):
-                for start, value, count in rows:
-                    cells[start, value] += count
+            _add_entries(cells, column, bucket, edge, fetch, first, last)
     return _finished(cells, bucket)
+
+
+def flows(fetch: Fetch) -> dict[tuple[str, str], int]:
+    """See `Reader.flows`."""
+    cells: Cells = Counter()
+    column = "kinds.source || ' ' || kinds.outcome"
+    for edge in _from_totals(cells, column, None, Filter(), fetch):
+        _add_entries(cells, column, None, edge, fetch)
+    pairs = ((value.partition(" "), count) for (_, value), count in cells.items())
+    return {(source, outcome): count for (source, _, outcome), count in pairs}
 
 
 def facets(fetch: Fetch, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
     """See `Reader.facets`."""
     found: dict[str, Counter[str]] = {name: Counter() for name in FACETS}
     ranges: list[tuple[int, int]] = [(0, SEQ_MAX)]
-    if _is_everything(wanted):
-        ranges = tally(fetch, found, _ACTOR)
+    if is_unfiltered(wanted):
+        told = known(fetch, bounded(wanted.since), bounded(wanted.until), None)
+        counted = tally(fetch, told.segments[0], Names(fetch, FACETS, _ACTOR))
+        for (name, value), count in counted.items():
+            found[name][value] += count
+        ranges = told.rest
     for first, last in ranges:
         for values, count in _grouped(fetch, wanted, first, last):
             for name, value in zip(FACETS, values, strict=True):
@@ -83,18 +93,42 @@ def is_unfiltered(wanted: Filter) -> bool:
     )
 
 
-def _is_everything(wanted: Filter) -> bool:
-    return is_unfiltered(wanted) and wanted.since is None and wanted.until is None
+def _actors_from_postings(
+    cells: Cells, bucket: Bucket | None, wanted: Filter, fetch: Fetch
+) -> list[tuple[int, int]]:
+    """Add up the segments that postings tell of; returns the ranges of seqs still to be counted."""
+    span = None if bucket is None else _span(bucket)
+    told = known(fetch, bounded(wanted.since), bounded(wanted.until), span)
+    names = Names(fetch, ("actor",), _ACTOR)
+    for number, segments in told.segments.items():
+        for (_, value), count in tally(fetch, segments, names).items():
+            cells[number, value] += count
+    return told.rest
 
 
-def _columns(by: CountBy, bucket: Bucket | None) -> str:
+def _columns(column: str, bucket: Bucket | None) -> str:
     """The columns to group entries by: the bucket's number, then the value."""
     start = "0" if bucket is None else floor(_span(bucket) // 1_000_000)
-    return f"{start}, {_ACTOR if by == 'actor' else f'kinds.{by}'}"
+    return f"{start}, {column}"
+
+
+def _add_entries(
+    cells: Cells,
+    column: str,
+    bucket: Bucket | None,
+    wanted: Filter,
+    fetch: Fetch,
+    first: int = 0,
+    last: int = SEQ_MAX,
+) -> None:
+    """Count entries one by one."""
+    for rows in matching(fetch, wanted, _columns(column, bucket), first, last, grouped=True):
+        for start, value, count in rows:
+            cells[start, value] += count
 
 
 def _from_totals(
-    cells: Cells, by: CountBy, bucket: Bucket | None, wanted: Filter, fetch: Fetch
+    cells: Cells, column: str, bucket: Bucket | None, wanted: Filter, fetch: Fetch
 ) -> list[Filter]:
     """Add up whole spans from the totals; returns the filters whose entries are still to be counted.
 
@@ -111,8 +145,8 @@ def _from_totals(
         first = kept if first is None else max(first, kept)
     if first is not None and last is not None and first >= last:
         return [wanted]
-    _add_totals(cells, by, bucket, first, last, span, fetch)
-    _add_tail(cells, by, bucket, first, last, span, fetch)
+    _add_totals(cells, column, bucket, first, last, span, fetch)
+    _add_tail(cells, column, bucket, first, last, span, fetch)
     edges = []
     if first is not None and (low is None or low < first * span):
         edges.append(Filter(since=low, until=first * span))
@@ -123,7 +157,7 @@ def _from_totals(
 
 def _add_totals(
     cells: Cells,
-    by: CountBy,
+    column: str,
     bucket: Bucket | None,
     first: int | None,
     last: int | None,
@@ -142,7 +176,7 @@ def _add_totals(
             where.append(f"start {sign} ?")
             values.append(bound)
     rows = fetch(
-        f"SELECT {start}, kinds.{by}, sum(count) FROM totals JOIN kinds USING (kind)"
+        f"SELECT {start}, {column}, sum(count) FROM totals JOIN kinds USING (kind)"
         f" WHERE {' AND '.join(where)} GROUP BY 1, 2",
         values,
     )
@@ -152,7 +186,7 @@ def _add_totals(
 
 def _add_tail(
     cells: Cells,
-    by: CountBy,
+    column: str,
     bucket: Bucket | None,
     first: int | None,
     last: int | None,
@@ -167,7 +201,7 @@ def _add_tail(
             where.append(f"occurred_at {sign} ?")
             values.append(bound * span)
     rows = fetch(
-        f"SELECT {_columns(by, bucket)}, count(*) FROM log JOIN kinds USING (kind)"
+        f"SELECT {_columns(column, bucket)}, count(*) FROM log JOIN kinds USING (kind)"
         f" WHERE {' AND '.join(where)} GROUP BY 1, 2",
         values,
     )

@@ -192,6 +192,10 @@ class Reader:
         """
         return await self._ask(lambda fetch: counting.counts(fetch, by, bucket, wanted))
 
+    async def flows(self) -> dict[tuple[str, str], int]:
+        """How many events came by each source with each outcome, pruned ones included."""
+        return await self._ask(counting.flows)
+
     async def facets(self, wanted: Filter) -> dict[str, list[tuple[str, int]]]:
         """For each dimension the values that occur among what matches, most frequent first."""
         return await self._ask(lambda fetch: counting.facets(fetch, wanted))

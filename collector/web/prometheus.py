@@ -17,8 +17,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 from collector.core.control import Histogram, Metrics
-from collector.core.query import Filter
-from collector.event import OUTCOMES
 from collector.web.access import may_read_all
 from collector.web.problems import answer, problem
 from collector.web.services import Given, Services
@@ -127,9 +125,8 @@ async def _of_events(services: Services) -> Metric:
         "Events in the journal's totals by source and outcome.",
         labels=["source", "outcome"],
     )
-    for outcome in OUTCOMES:
-        for cell in await services.reader.counts("source", None, Filter(outcome=(outcome,))):
-            family.add_metric([cell.value or "", outcome], cell.count)
+    for labels, count in sorted((await services.reader.flows()).items()):
+        family.add_metric(labels, count)
     return family
 
 
