@@ -60,7 +60,7 @@ else:
     JSONObject = dict[str, _nested(DEPTH_MAX - 1)]
 
 
-class Principal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Principal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """Who: an actor, the person impersonated, or a second party. A snapshot, not a reference."""
 
     type: Text200 | None = None
@@ -70,7 +70,7 @@ class Principal(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     email: Text200 | None = None
 
 
-class Draft(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Draft(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What a source hands in. Only `action` is required; an empty text means absent.
 
     A draft that was decoded from bytes has passed the types and lengths below; what admission adds
