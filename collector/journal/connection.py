@@ -167,7 +167,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA synchronous = FULL")
     run("PRAGMA wal_autocheckpoint = 0")
     run(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-    run("PRAGMA cache_size = -8192")
+    run("PRAGMA cache_size = -4096")
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")
     run("PRAGMA secure_delete = ON")  # what was pruned must not be found in free pages

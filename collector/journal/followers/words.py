@@ -30,15 +30,22 @@ class Search(Segmented):
         return super().due(idle) and (idle or self.lag >= 4 * SEGMENT)
 
     def steps(self) -> Step:
-        words: dict[str, list[int]] = defaultdict(list)
+        words: dict[str, int | list[int]] = {}  # most occur once, and a list is large for that
         sums: dict[int, int] = defaultdict(int)
         start, removals = self.segment << SEGMENT_BITS, self._removals()
         for rows in self.read(_SEARCHED):
             for at in range(0, len(rows), SEARCH_ROWS):
                 for texts, row in map(_split, rows[at : at + SEARCH_ROWS]):
                     seq = row[0]
+                    offset = seq - start
                     for word in words_of(texts):
-                        words[word].append(seq - start)
+                        known = words.get(word)
+                        if known is None:
+                            words[word] = offset
+                        elif isinstance(known, int):
+                            words[word] = [known, offset]
+                        else:
+                            known.append(offset)
                     sums[seq >> CHUNK_BITS] += checksum(row)
                 yield
         if self._removals() != removals:
@@ -51,7 +58,7 @@ class Search(Segmented):
         keys = sorted(words)
         yield
         segment = self.segment
-        rows_ = ((segment, word, encode(words[word])) for word in keys)
+        rows_ = ((segment, word, _encoded(words[word])) for word in keys)
         yield from self.write("INSERT OR REPLACE INTO words VALUES (?, ?, ?)", rows_)
 
     def _removals(self) -> tuple[int, int]:
@@ -67,6 +74,10 @@ _SEARCHED: Final = (
 )
 _TEXTS: Final = SEARCH_TEXTS.count(",") + 1
 _packed: Final = msgspec.msgpack.Encoder().encode
+
+
+def _encoded(offsets: int | list[int]) -> bytes:
+    return encode([offsets] if isinstance(offsets, int) else offsets)
 
 
 def _split(row: tuple[Any, ...]) -> tuple[list[str], tuple[Any, ...]]:
