@@ -123,14 +123,16 @@ def test_daemon_that_hangs_costs_the_timeout_and_the_receipt_may_come_true(
 def test_signal_handler_may_record_while_a_call_waits(server: Server, client: Client) -> None:
     receipts: list[Any] = []
     old = signal.signal(signal.SIGALRM, lambda *_: receipts.append(client.record("from.handler")))
-    signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
-        receipts.extend(client.record("a.b") for _ in range(200))
+        for _ in range(200):
+            # Once a call: a timer that repeats can outrun its handler, each interrupting the last.
+            signal.setitimer(signal.ITIMER_REAL, 0.0002)
+            receipts.append(client.record("a.b"))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     assert all(receipt.ok for receipt in receipts)
-    assert len(server.stored) == len(receipts)
+    assert len(server.stored) == len(receipts) > 200
 
 
 # ── coroutines ──────────────────────────────────────────────────────────────────────────────────
