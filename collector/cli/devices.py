@@ -15,6 +15,10 @@ from collector.cli import options
 from collector.errors import EXIT_FAILED, DaemonUnreachable
 
 STATE_STYLES: Final = {"online": "good", "suspect": "warning", "offline": "error"}
+NONE: Final = (
+    "no device is known yet; those that announce themselves by mDNS appear by themselves,"
+    " [[devices]] in the configuration adds others"
+)
 TIMES: Final = ("first_seen", "last_seen", "last_change", "state_since", "maintenance_until")
 
 
@@ -48,6 +52,7 @@ def command(
     device a line.
     """
     from collector.cli.edge import complain
+    from collector.cli.terminal import hint
     from collector.cli.terminal import output as opened
 
     found = _chosen(_devices(db, socket, config), name)
@@ -58,6 +63,8 @@ def command(
     with opened(paged=paged, utf8=output == "json") as out:
         lines = _json(found) if output == "json" else _short(found, name is not None, out.colour)
         out.stream.writelines(f"{line}\n" for line in lines)
+    if not found:
+        hint(NONE)
     return 0
 
 

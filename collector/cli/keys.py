@@ -79,6 +79,7 @@ def list_(output: str, db: str | None, socket: str | None, config: str | None) -
     import json
 
     from collector.cli.columns import aligned
+    from collector.cli.terminal import hint
     from collector.core.escape import visible
 
     keys = _done({"op": "keys"}, db, socket, config)["keys"]
@@ -89,6 +90,8 @@ def list_(output: str, db: str | None, socket: str | None, config: str | None) -
         lines = list(map(visible, aligned(rows)))
     for line in lines:
         click.echo(line)
+    if not lines:
+        hint("no key was made yet; `collector keys add LABEL --role ROLE` makes one")
 
 
 @command.command("revoke", short_help="Refuse a key from now on.")

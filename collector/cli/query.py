@@ -10,7 +10,14 @@ import click
 
 from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
-from collector.cli.reading import QUERY_SECONDS, following, how_many, newest, reversed_batches
+from collector.cli.reading import (
+    NOTHING,
+    QUERY_SECONDS,
+    following,
+    how_many,
+    newest,
+    reversed_batches,
+)
 
 if TYPE_CHECKING:
     from collector.cli.terminal import Output
@@ -66,12 +73,16 @@ def command(
     config: str | None,
     **filters: Any,
 ) -> None:
+    from collector.cli.terminal import hint
     from collector.cli.terminal import output as opened
 
     wanted = taken(filters)
     path = options.database_path(db, config)
+    found = True  # who leaves the pager early has seen something
     with opened(paged=output == "short" and not no_pager, utf8=output != "short") as out:
-        asyncio.run(_query(path, wanted, count, reverse, after, output, out))
+        found = asyncio.run(_query(path, wanted, count, reverse, after, output, out))
+    if not found:
+        hint(NOTHING)
 
 
 async def _query(
@@ -82,15 +93,19 @@ async def _query(
     after: int | None,
     form: str,
     out: Output,
-) -> None:
+) -> bool:
+    """Print what matches; whether there was anything."""
     from collector.cli import clock, forms
     from collector.journal.reader import Reader
 
     async with Reader.open(path, seconds=QUERY_SECONDS) as reader:
         paint = forms.coloured if out.colour else forms.plain
         print_ = forms.printer(form, out.stream, clock.zone(), paint)
+        found = False
         async for entries in _batches(reader, wanted, count, reverse, after):
             print_(entries)
+            found = found or bool(entries)
+    return found
 
 
 def _batches(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collector.journal.reader import Reader
 
 BATCH: Final = 500
+NOTHING: Final = "no entry matches"
+"""For people at a terminal, who else would wonder whether anything was done."""
 QUERY_SECONDS: Final = 60.0
 """Longest time for one page; a person at a terminal can interrupt, and waits longer than a page."""
 

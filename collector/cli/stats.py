@@ -11,7 +11,7 @@ import click
 
 from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
-from collector.cli.reading import QUERY_SECONDS
+from collector.cli.reading import NOTHING, QUERY_SECONDS
 
 if TYPE_CHECKING:
     from collector.core.query import Bucket, Count, CountBy, Filter
@@ -46,6 +46,7 @@ BY: Final = (
 def command(
     by: str, bucket: str | None, output: str, db: str | None, config: str | None, **filters: Any
 ) -> None:
+    from collector.cli.terminal import hint
     from collector.cli.terminal import output as opened
 
     wanted = taken(filters)
@@ -53,6 +54,8 @@ def command(
     found = asyncio.run(_counts(path, by, bucket, wanted))
     with opened(utf8=output != "short") as out:
         PRINTERS[output](found, by, bucket, out.stream)
+    if not found:
+        hint(NOTHING)
 
 
 async def _counts(path: str, by: str, bucket: str | None, wanted: Filter) -> list[Count]:

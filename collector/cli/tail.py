@@ -9,7 +9,7 @@ import click
 
 from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
-from collector.cli.reading import how_many
+from collector.cli.reading import NOTHING, how_many
 
 if TYPE_CHECKING:
     from collector.cli.terminal import Output
@@ -57,12 +57,15 @@ def command(
     config: str | None,
     **filters: Any,
 ) -> None:
+    from collector.cli.terminal import hint
     from collector.cli.terminal import output as opened
 
     wanted = taken(filters)
     path = options.database_path(db, config)
     with opened(utf8=output != "short") as out:
-        asyncio.run(_tail(path, wanted, count, after, follow, output, out))
+        found = asyncio.run(_tail(path, wanted, count, after, follow, output, out))
+    if not found and not follow:
+        hint(NOTHING)
 
 
 async def _tail(
@@ -73,17 +76,21 @@ async def _tail(
     follow: bool,
     form: str,
     out: Output,
-) -> None:
+) -> bool:
+    """Print the last entries, and those to come; whether there were any at first."""
     from collector.cli import clock, forms
     from collector.cli.follow import Follow
 
     paint = forms.coloured if out.colour else forms.plain
     async with Follow(path, wanted) as journal:
         print_ = forms.printer(form, out.stream, clock.zone(), paint)
+        found = False
         async for entries in journal.last(count) if after is None else journal.rest(after):
             print_(entries)
+            found = found or bool(entries)
         out.stream.flush()
         if follow:
             async for entries in journal.coming(out.stream):
                 print_(entries)
                 out.stream.flush()
+    return found

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Final, NamedTuple
 
+from collector.cli.edge import say
+
 DEFAULT_PAGER: Final = "less"
 LESS: Final = "FRX"
 """As git has it: quit if it fits the screen, pass colours through, leave the screen as it is."""
@@ -56,6 +58,12 @@ def output(*, paged: bool = False, utf8: bool = False) -> Iterator[Output]:
         return
     with _through(pager) as stream:
         yield Output(stream, colour)
+
+
+def hint(text: str) -> None:
+    """Words on stderr for somebody at a terminal where nothing was printed; scripts see nothing."""
+    if is_terminal(sys.stdout):
+        say(text)
 
 
 def _pager(environ: Mapping[str, str]) -> str | None:

@@ -61,7 +61,10 @@ def find(journal: Journal, secret: str) -> Key | None:
 def add(journal: Journal, label: str, role: Role, tenant_id: str | None, now: float) -> str:
     """Make a key; returns its secret. Raises `InvalidEvent`, `Rejected` where the label is taken."""
     if not _LABEL.fullmatch(label):
-        raise InvalidEvent("a label has 1 to 64 letters, digits and . _ @ - - at `$.label`")
+        raise InvalidEvent(
+            'a label is 1 to 64 letters, digits and any of ". _ @ -", and begins with a letter or'
+            f" a digit; got {label[:70]!r}"
+        )
     if journal.fact(_FACT + label) is not None:
         raise Rejected("failed", f"there is a key {label!r} already; revoke it first")
     secret = PREFIX + secrets.token_urlsafe(32)

@@ -344,7 +344,11 @@ def test_keys_are_made_listed_and_revoked(stopped: Daemon, running: bool) -> Non
     recorded = stopped.call("query", "-a", "key.*", "-o", "json").json()
     assert [entry["action"] for entry in recorded] == ["key.revoked", "key.created"]
     assert {entry["actor"]["id"] for entry in recorded} == {str(os.getuid())}
-    assert stopped.call("keys", "add", "no/label", "--role", "viewer").code == 65
+    for label in ("no/label", ""):
+        refused = stopped.call("keys", "add", label, "--role", "viewer")
+        assert (refused.code, refused.out) == (65, "")
+        assert "a label is 1 to 64 letters, digits" in refused.err
+        assert f"got {label!r}" in refused.err
     assert stopped.call("keys", "add", "x").code == 2
     # Nothing that was done here looks like a daemon that was cut off.
     stopped.stop()

@@ -37,6 +37,27 @@ def test_an_empty_no_color_declines_nothing(there: dict[str, str]) -> None:
     assert ESCAPE in in_terminal("query", env={**there, "NO_COLOR": ""}).out
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["query", "-a", "no.such"], "no entry matches"),
+        (["query", "-a", "no.such", "-o", "json"], "no entry matches"),
+        (["tail", "-a", "no.such"], "no entry matches"),
+        (["stats", "-a", "no.such"], "no entry matches"),
+        (["devices"], "no device is known yet"),
+        (["keys", "list"], "no key was made yet"),
+    ],
+)
+def test_where_there_is_nothing_a_terminal_is_told_so_and_a_pipe_is_not(
+    there: dict[str, str], book: Book, words: list[str], said: str
+) -> None:
+    book.close()
+    assert said in in_terminal(*words, env=there).out
+    piped = run(*words, env=there)
+    assert (piped.code, piped.out) == (0, "")
+    assert said not in piped.err
+
+
 def test_a_pipe_gets_neither_colour_nor_pager(there: dict[str, str]) -> None:
     done = run("query", env={**there, "PAGER": "sed s/^/PAGED/"})
     assert ESCAPE not in done.out
