@@ -97,6 +97,12 @@ def chosen(
     return found
 
 
+def missing(interfaces: Iterable[Interface], wanted: Sequence[str]) -> list[str]:
+    """Those names and addresses of `wanted` that no interface has."""
+    there = list(interfaces)
+    return [name for name in wanted if not chosen(there, [name])]
+
+
 def _same(text: str, wanted: Sequence[str]) -> bool:
     return any(text.lower() == other.partition("%")[0].lower() for other in wanted)
 

@@ -1,34 +1,30 @@
 """The mDNS source: zeroconf on a thread of its own, its news on the event loop.
 
-`Zeroconf(use_asyncio=False)` is built in a worker thread, so that it owns its loop's thread and a
-slow disk never delays mDNS. Browsers are made on that loop; they ask and refresh, and their handler
-does nothing: `mdns_ear` hears every record, and `mailbox` brings it here. A browser asks four times
-and then goes quiet, so everything is asked again every few minutes, and types that appear later are
-heard of in passing. No interface and no network are no errors: it waits, and `status` says so.
+Browsers are made on zeroconf's loop; they ask and refresh, and their handler does nothing: `mdns_ear`
+hears every record, and `mailbox` brings it here. A browser asks four times and then goes quiet, so
+everything is asked again every few minutes, and types that appear later are heard of in passing. No
+interface and no network are no errors: it waits, and `status` says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Final, Protocol
 
-from zeroconf import IPVersion, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser
 
-from collector.core.checks import Net
 from collector.core.device import Device
 from collector.core.sighting import META_QUERY, Sighting, short_type
 from collector.sources import interfaces as nics
 from collector.sources.devices import Registry
-from collector.sources.interfaces import Choice
+from collector.sources.interface_watch import InterfaceWatch
 from collector.sources.mailbox import Mailbox
 from collector.sources.mdns_ear import Ear, Gone, News, NewType, Seen
+from collector.sources.mdns_engine import Engine
 from collector.sources.mdns_types import COMMON_TYPES
 
 POLL: Final = 5.0
@@ -40,10 +36,7 @@ ASK_EVERY: Final = 180.0
 TICK: Final = 0.5
 TYPES_MAX: Final = 256
 """Service types browsed at once; a stranger can invent more than that."""
-CLOSE_WITHIN: Final = 5.0
-"""Seconds for zeroconf to close; after that its daemon thread is left behind."""
 
-_VERSIONS: Final = {"all": IPVersion.All, "v4": IPVersion.V4Only, "v6": IPVersion.V6Only}
 _log = logging.getLogger(__name__)
 
 
@@ -81,26 +74,26 @@ class MdnsSource:
         self.state = "stopped"
         self.restarts = self.ignored = self.types_dropped = 0
         self._config, self._registry = config, registry
-        self._mono, self._random, self._lister = mono, random, lister
+        self._mono, self._random = mono, random
         self._ask_every, self._poll = ask_every, poll
         self._wanted = _wanted(config.types)
         self._types: set[str] = set()
-        self._chosen: list[Choice] = []
-        self._networks: list[Net] = []
-        self._zc: Zeroconf | None = None
+        self._watch = InterfaceWatch(config.interfaces, config.ip_version, lister)
+        self._engine = Engine(config.ip_version)
         self._ear: Ear | None = None
         self._mailbox: Mailbox[News] | None = None
         self._browsers: list[AsyncServiceBrowser] = []
         self._broken = False
         self._since_retry = 0
-        registry.networks = lambda: self._networks
+        registry.networks = lambda: self._watch.networks
 
     def status(self) -> dict[str, Any]:
         """State and counters for `collector status`."""
         ear, mailbox = self._ear, self._mailbox
         return {
             "state": self.state,
-            "interfaces": [str(one) for one in self._chosen],
+            "interfaces": [str(one) for one in self._engine.interfaces],
+            "missing": self._watch.missing,
             "types": len(self._types),
             "types_dropped": self.types_dropped,
             "ignored": self.ignored,
@@ -116,43 +109,35 @@ class MdnsSource:
         self._registry.blind("mdns", True)
         self._mailbox = Mailbox(asyncio.get_running_loop(), self._deliver)
         try:
-            await self._wait_for_network()
             await self._open()
             await self._serve()
         finally:
             self.state = "stopped"
             self._registry.blind("mdns", True)
             self._mailbox.close()
-            await self._close()
+            self._ear, self._browsers = None, []
+            await self._engine.close()
             self._registry.flush()
 
     # Interfaces
 
-    def _look_around(self) -> list[Choice]:
-        found = nics.chosen(self._lister(), self._config.interfaces)
-        self._networks = nics.networks(found)
-        return nics.choices(found, self._config.ip_version)
-
-    async def _wait_for_network(self) -> None:
+    async def _open(self) -> None:
         self.state = "waiting for a network interface"
-        while not (choices := self._look_around()):
+        while not (choices := self._watch.look()):
             self._registry.tick()
             await asyncio.sleep(min(1.0, self._poll))
-        self._chosen = choices
+        await self._engine.open(choices)
+        await self._engine.do(self._attach)
+        self._listening(True)
 
     async def _follow_interfaces(self) -> None:
-        choices = self._look_around()
-        zc = self._zc
-        assert zc is not None
+        choices = self._watch.look()
         self._since_retry += 1
-        unchanged = set(map(str, choices)) == set(map(str, self._chosen))
-        if unchanged and (len(zc.engine.senders) >= len(choices) or self._since_retry < RETRY):
+        unchanged = set(map(str, choices)) == set(map(str, self._engine.interfaces))
+        if unchanged and (self._engine.hears_all or self._since_retry < RETRY):
             return
         self._since_retry = 0
-        assert zc.loop is not None
-        update = zc.async_update_interfaces(list(choices), self._ip_version())
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(update, zc.loop))
-        self._chosen = choices
+        await self._engine.move(choices)
         self._listening(bool(choices))
         if not unchanged:
             self._ask_round()
@@ -161,50 +146,10 @@ class MdnsSource:
         self.state = "listening" if can else "waiting for a network interface"
         self._registry.blind("mdns", not can)
 
-    def _ip_version(self) -> IPVersion:
-        return _VERSIONS[self._config.ip_version]
-
-    # Zeroconf's life
-
-    async def _open(self) -> None:
-        building: Future[Zeroconf] = Future()
-        threading.Thread(
-            target=self._build, args=(building,), daemon=True, name="mdns-open"
-        ).start()
-        try:
-            self._zc = await asyncio.wrap_future(building)
-        except asyncio.CancelledError:
-            building.add_done_callback(_close_abandoned)
-            raise
-        await self._on_its_loop(self._attach)
-        self._listening(True)
-
-    def _build(self, built: Future[Zeroconf]) -> None:
-        try:
-            try:
-                zc = self._zeroconf(self._ip_version())
-            except OSError:
-                if self._config.ip_version != "all":
-                    raise
-                zc = self._zeroconf(IPVersion.V4Only)
-        except BaseException as error:
-            built.set_exception(error)
-        else:
-            built.set_result(zc)
-
-    def _zeroconf(self, version: IPVersion) -> Zeroconf:
-        """Without IPv6 in the kernel only IPv4 can be had; addresses of the other kind are left."""
-        wanted = [
-            one
-            for one in self._chosen
-            if version is IPVersion.All or isinstance(one, str) == (version is IPVersion.V4Only)
-        ]
-        return Zeroconf(interfaces=wanted, ip_version=version, use_asyncio=False)
+    # Browsers, on zeroconf's loop
 
     def _attach(self) -> None:
-        """On zeroconf's loop."""
-        zc, mailbox = self._zc, self._mailbox
-        assert zc is not None
+        zc, mailbox = self._engine.zeroconf, self._mailbox
         assert zc.loop is not None
         assert mailbox is not None
         zc.loop.set_exception_handler(self._on_error)
@@ -214,52 +159,24 @@ class MdnsSource:
         self._browse()
 
     def _browse(self) -> None:
-        """On zeroconf's loop: (re)start browsers for everything that is looked for."""
-        assert self._zc is not None
+        """(Re)start browsers for everything that is looked for."""
         for browser in self._browsers:
             if not browser.done:
                 browser._async_cancel()
         meta = [META_QUERY] if self._wanted is None else []
         names = [*meta, *sorted(self._types)]
-        self._browsers = [AsyncServiceBrowser(self._zc, names, handlers=[_quiet])]
+        self._browsers = [AsyncServiceBrowser(self._engine.zeroconf, names, handlers=[_quiet])]
         self._broken = False
 
     def _browse_also(self, name: str) -> None:
-        """On zeroconf's loop: a type that was heard of later."""
-        assert self._zc is not None
-        self._browsers.append(AsyncServiceBrowser(self._zc, [name], handlers=[_quiet]))
+        """A type that was heard of later."""
+        also = AsyncServiceBrowser(self._engine.zeroconf, [name], handlers=[_quiet])
+        self._browsers.append(also)
 
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Whatever broke on zeroconf's loop may have been a browser: all are started anew."""
         self._broken = True
         _log.warning("zeroconf: %s %r", context.get("message"), context.get("exception"))
-
-    async def _on_its_loop(self, call: Callable[[], None]) -> None:
-        async def there() -> None:
-            call()
-
-        assert self._zc is not None
-        assert self._zc.loop is not None
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), self._zc.loop))
-
-    async def _close(self) -> None:
-        """Close zeroconf in a thread, within `CLOSE_WITHIN` seconds, even while being cancelled."""
-        zc, self._zc, self._ear, self._browsers = self._zc, None, None, []
-        if zc is None:
-            return
-        done = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        threading.Thread(
-            target=_close, args=(zc, loop, done), daemon=True, name="mdns-close"
-        ).start()
-        closing = asyncio.ensure_future(asyncio.wait_for(done.wait(), CLOSE_WITHIN))
-        try:
-            await asyncio.shield(closing)
-        except TimeoutError:
-            _log.warning("zeroconf did not close within %g s", CLOSE_WITHIN)
-        except asyncio.CancelledError:
-            await asyncio.wait([closing])
-            raise
 
     # While it runs
 
@@ -282,14 +199,13 @@ class MdnsSource:
         return self._ask_every * self._random.uniform(0.9, 1.1)
 
     def _ask_round(self) -> None:
-        zc, ear = self._zc, self._ear
-        if zc is not None and zc.loop is not None and ear is not None:
-            zc.loop.call_soon_threadsafe(ear.ask_types, sorted(self._types))
+        if self._ear is not None:
+            self._engine.soon(self._ear.ask_types, sorted(self._types))
 
     async def _revive(self) -> None:
         if not self._broken and not any(browser.done for browser in self._browsers):
             return
-        await self._on_its_loop(self._browse)
+        await self._engine.do(self._browse)
         self.restarts += 1
 
     # News, on the event loop
@@ -305,15 +221,14 @@ class MdnsSource:
     def _meet_type(self, name: str) -> None:
         short = short_type(name)
         full = f"{short}.local."
-        zc = self._zc
-        if self._wanted is not None or short is None or full in self._types or zc is None:
+        known = self._wanted is not None or short is None or full in self._types
+        if known or not self._engine.is_open:
             return
         if len(self._types) >= TYPES_MAX:
             self.types_dropped += 1
             return
         self._types.add(full)
-        assert zc.loop is not None
-        zc.loop.call_soon_threadsafe(self._browse_also, full)
+        self._engine.soon(self._browse_also, full)
 
     def _is_wanted(self, seen: Sighting) -> bool:
         if self._wanted is not None and f"{seen.type}.local." not in self._wanted:
@@ -329,10 +244,10 @@ class MdnsSource:
 
     async def resolve(self, device: Device, timeout: float) -> bool | None:
         """Whether one of the device's services still answers by name; None where we cannot ask."""
-        zc, ear = self._zc, self._ear
+        ear = self._ear
         service = next((one for one in device.services if one.present), None)
         service = service or next(iter(device.services), None)
-        if zc is None or zc.loop is None or ear is None or not self._chosen or service is None:
+        if ear is None or not self._engine.interfaces or service is None:
             return None
         if "\\" in service.instance:
             return None  # an escaped name is not the one on the network
@@ -348,7 +263,7 @@ class MdnsSource:
                 ear.give_up(name)
 
         try:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), zc.loop))
+            return await self._engine.ask(there())
         except RuntimeError:
             return None
 
@@ -358,20 +273,3 @@ def _wanted(types: Sequence[str]) -> frozenset[str] | None:
     if "*" in types:
         return None
     return frozenset(f"{short}.local." for text in types if (short := short_type(text)))
-
-
-def _close(zc: Zeroconf, loop: asyncio.AbstractEventLoop, done: asyncio.Event) -> None:
-    try:
-        zc.close()
-    except Exception as error:
-        _log.warning("closing zeroconf: %r", error)
-    finally:
-        try:
-            loop.call_soon_threadsafe(done.set)
-        except RuntimeError:
-            pass
-
-
-def _close_abandoned(building: Future[Zeroconf]) -> None:
-    if not building.cancelled() and building.exception() is None:
-        building.result().close()

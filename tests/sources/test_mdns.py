@@ -130,10 +130,7 @@ async def test_hostile_packets_bounded() -> None:
 async def test_a_browser_that_died_is_started_again() -> None:
     type_ = fresh_type()
     async with world(Mdns(types=(type_,))) as here:
-        zc = here.mdns._zc
-        assert zc is not None
-        assert zc.loop is not None
-        zc.loop.call_soon_threadsafe(here.mdns._browsers[0]._async_cancel)
+        here.mdns._engine.soon(here.mdns._browsers[0]._async_cancel)
         await until(lambda: here.mdns.restarts == 1, what="started again")
         assert not here.mdns._browsers[0].done
         with peer(type_, "Good") as good:
@@ -143,10 +140,7 @@ async def test_a_browser_that_died_is_started_again() -> None:
 
 async def test_an_error_on_zeroconfs_loop_restarts_the_browsers() -> None:
     async with world(Mdns(types=(fresh_type(),))) as here:
-        zc = here.mdns._zc
-        assert zc is not None
-        assert zc.loop is not None
-        zc.loop.call_soon_threadsafe(lambda: 1 / 0)
+        here.mdns._engine.soon(lambda: 1 / 0)
         await until(lambda: here.mdns.restarts == 1, what="started again")
 
 
@@ -213,6 +207,32 @@ async def test_two_hosts_a_service_lives_and_dies_silently() -> None:
                 await box.quit()
                 await here.told("Box", "lost")
                 assert here.device("Box").state == "offline"
+
+
+async def test_a_named_interface_that_is_missing_is_said_once_and_used_when_it_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    need_root()
+    need_tool("ip", "iproute2")
+    from tests.sources.world import ip
+
+    with two_hosts() as (home, away), inside(home):
+        async with world(Mdns(interfaces=("lan0", "late0"), ip_version="v4")) as here:
+            assert here.mdns.status()["missing"] == ["late0"]
+            for _ in range(3):  # further looks around
+                here.mdns._watch.look()
+            (said,) = (one.message for one in caplog.records if one.levelname == "WARNING")
+            assert "there is no 'late0' (there are: lo, lan0)" in said
+            ip("-n", home, "link", "add", "late0", "type", "veth", "peer", "name", "late1",
+               "netns", away)  # fmt: skip
+            for host, end, address in ((home, "late0", "10.98.0.1"), (away, "late1", "10.98.0.2")):
+                ip("-n", host, "addr", "add", f"{address}/24", "dev", end)
+                ip("-n", host, "link", "set", end, "up")
+            await until(lambda: "10.98.0.1" in here.mdns.status()["interfaces"], what="used")
+            assert here.mdns.status()["missing"] == []
+            with peer("_http._tcp.local.", "Late", address="10.98.0.2", namespace=away) as late:
+                await late.ready()
+                await here.told("Late", "discovered")
 
 
 async def test_an_interface_that_comes_later_is_used() -> None:

@@ -84,7 +84,7 @@ async def world(
     source = MdnsSource(
         mdns, registry, mono=time.monotonic, random=random.Random(1), poll=0.3, ask_every=ask_every
     )
-    prober = Prober(config.timeout, lambda: source._networks, source.resolve)
+    prober = Prober(config.timeout, lambda: registry.networks(), source.resolve)
     vital = HealthSource(config, registry, prober, mono=time.monotonic, random=random.Random(2))
     result = World(ledger, registry, source, vital)
     result.tasks = [asyncio.create_task(source.run())]
