@@ -22,6 +22,7 @@ from sqlalchemy.orm import (
 
 from collector.client import Client, MemorySink, actor_context
 from collector.client.sqlalchemy import SessionAudit, UnauditedStatement, audit_session
+from collector.client.sqlalchemy.objects import Objects
 from tests.client.daemon import Daemon
 
 
@@ -343,7 +344,7 @@ def test_broken_collecting_never_breaks_the_transaction(
     def broken(*args: object) -> dict[str, Any]:
         raise RuntimeError("of ours")
 
-    monkeypatch.setattr(db.audit, "_state", broken)
+    monkeypatch.setattr(Objects, "_state", broken)
     with db.make.begin() as session:
         session.add(Person(name="ada"))
     with db.make() as session:
