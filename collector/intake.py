@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from collector.core.admission import Admission, Admitted, Origin, Row
+from collector.core.admission import Admission, Admitted, Origin
 from collector.core.control import histogram
 from collector.core.decoding import Request, decode_chunk, decode_lines
 from collector.core.ids import assigned_prefix, parse_id
@@ -99,7 +99,8 @@ class _Run(msgspec.Struct, eq=False):
     sink: Sink
     checked: bool
     refused: dict[int, Rejected]
-    admitted: Admitted | None = None
+    answers: list[Answer] = []
+    """One a draft, once the run is committed or its events have failed."""
 
 
 class Intake:
@@ -343,22 +344,21 @@ class Intake:
     def _commit(self, runs: list[_Run], devices: tuple[dict[str, Any], ...]) -> None:
         journal = self.journal
         seq = journal.last_seq + 1
-        fresh: dict[bytes, int] = {}
         parsed = _parsed_ids(runs)
         with translated(journal.path):
             known = journal.known_ids(parsed.values()) if parsed else {}
         journal.begin()
         try:
             with translated(journal.path):
-                seq = self._append(runs, devices, seq, known, fresh, parsed)
-            if seq > journal.last_seq + 1 or devices:
+                admitted = self._append(runs, devices, seq, known, parsed)
+            if admitted.end > seq or devices:
                 journal.commit()
             else:
                 self._roll_back()  # nothing but repeats: the dictionaries keep no trace either
         except BaseException:
             self._roll_back()
             raise
-        journal.committed(seq - 1, fresh)
+        journal.committed(admitted.end - 1, admitted.ids)
         self._warnings |= self.versions.take_warnings()
         self._recovered()
 
@@ -368,38 +368,30 @@ class Intake:
         devices: tuple[dict[str, Any], ...],
         seq: int,
         known: dict[bytes, int],
-        fresh: dict[bytes, int],
         parsed: dict[str, bytes],
-    ) -> int:
-        """Admit and insert every run from `seq` on; returns the seq after the last."""
+    ) -> Admitted:
+        """Admit and insert every run, from `seq` on."""
         journal = self.journal
-        rows: list[Row] = []
-        for run in runs:
-            admitted = run.admitted = self.admission.admit(
-                run.drafts,
-                self._origin(run.sender),
-                seq=seq,
-                now=self._now,
-                known=known,
-                fresh=fresh,
-                checked=run.checked,
-                parsed=parsed,
-            )
-            if rows and admitted.rows and len(rows[0]) != len(admitted.rows[0]):
-                journal.insert(rows)
-                rows = []
-            rows += admitted.rows
-            if admitted.records:
-                self.versions.add(admitted.records)
-            fresh.update(admitted.ids)
-            seq = admitted.end
-        if rows:
-            journal.insert(rows)
+        admitted = self.admission.admit(
+            [(run.drafts, self._origin(run.sender), run.checked) for run in runs],
+            seq=seq,
+            now=self._now,
+            known=known,
+            parsed=parsed,
+        )
+        if admitted.rows:
+            journal.insert(admitted.rows)
+        if admitted.records:
+            self.versions.add(admitted.records)
         if devices:
             journal.put_devices(devices)
         if self._settles is not None:
             self._settles()
-        return seq
+        at = 0
+        for run in runs:
+            run.answers = admitted.answers[at : at + len(run.drafts)]
+            at += len(run.drafts)
+        return admitted
 
     def _commit_again(
         self, runs: list[_Run], devices: tuple[dict[str, Any], ...], prefix: str
@@ -428,7 +420,7 @@ class Intake:
         error: JournalError | None = None
         done = 0
         for run in runs:
-            run.admitted = Admitted([], [], {}, [], 0)
+            run.answers = []
             for index, draft in enumerate(run.drafts):
                 single = _Run([draft], run.sender, run.sink, run.checked, {})
                 if error is None:
@@ -441,8 +433,7 @@ class Intake:
                     single = self._too_late(single, error, f"{prefix}{_SPARE - done:012x}")
                     done += 1
                 run.drafts[index] = single.drafts[0]
-                assert single.admitted is not None
-                _join(run.admitted, single.admitted)
+                run.answers += single.answers
         if error is not None:
             self._failed(error)
         return None
@@ -454,14 +445,14 @@ class Intake:
             return error
         except Exception as refused:
             reason = Rejected("failed", f"the database refuses it: {refused}")
-            single.admitted = Admitted([], [reason], {}, [], 0)
+            single.answers = [reason]
         return None
 
     def _too_late(self, single: _Run, error: JournalError, id_: str) -> _Run:
         """An event that the disk failed after others of its batch were stored."""
         if not single.drafts[0].id:
             single.drafts[0] = msgspec.structs.replace(single.drafts[0], id=id_)
-        single.admitted = Admitted([], [self.rejection(error)], {}, [], 0)
+        single.answers = [self.rejection(error)]
         return single
 
     def _origin(self, sender: Sender) -> Origin:
@@ -492,14 +483,12 @@ class Intake:
     def _answer(self, runs: list[_Run], prefix: str) -> None:
         first = last = 0
         for run in runs:
-            admitted = run.admitted
-            assert admitted is not None
-            if admitted.rows:
-                first = first or admitted.rows[0][0]
-                last = admitted.end - 1
-            self.counters[f"recorded.{run.sender.source}"] += len(admitted.rows)
-            if len(admitted.rows) != len(run.drafts):
-                self._count_others(admitted.answers)
+            stored = [answer for answer in run.answers if type(answer) is int]
+            if stored:
+                first, last = first or stored[0], stored[-1]
+                self.counters[f"recorded.{run.sender.source}"] += len(stored)
+            if len(stored) != len(run.drafts):
+                self._count_others(run.answers)
         if last:
             self.last_commit = self._monotonic()
             self.commit_seconds.observe(self.last_commit - self._began)
@@ -508,8 +497,7 @@ class Intake:
             self.on_commit()
         warnings, self._warnings = self._warnings, {}
         for run in runs:
-            assert run.admitted is not None
-            self._send(run, run.admitted.answers, prefix, warnings)
+            self._send(run, run.answers, prefix, warnings)
 
     def _publish(self, first: int, last: int) -> None:
         """Tell the subscribers. What is committed is answered, even if it cannot be read back."""
@@ -551,7 +539,7 @@ class Intake:
             self.counters[f"rejected.{rejection.code}"] += len(run.drafts)
             if run.sender.source != "collector" and run.drafts:
                 self._lost(rejection.code, len(run.drafts))
-            answers = [] if run.admitted is None else run.admitted.answers
+            answers = run.answers
             for index, draft in enumerate(run.drafts):
                 if not draft.id:
                     seq = answers[index] if index < len(answers) else None
@@ -650,12 +638,6 @@ def validated(draft: Draft) -> Request:
         return msgspec.convert(msgspec.to_builtins(draft), Draft)
     except (msgspec.ValidationError, TypeError, ValueError, RecursionError, OverflowError) as error:
         return InvalidEvent(str(error))
-
-
-def _join(whole: Admitted, part: Admitted) -> None:
-    whole.rows += part.rows
-    whole.answers += part.answers
-    whole.end = part.end or whole.end
 
 
 def _woven(

@@ -80,12 +80,16 @@ class Origin(Struct, eq=False):
     actor: int
 
 
+Run = tuple[Sequence[Draft], Origin, bool]
+"""Drafts of one origin, and whether every text is known to be free of NUL and lone surrogates."""
+
+
 class Admitted(Struct):
-    """The outcome for a run of drafts.
+    """The outcome for some runs of drafts, one after the other.
 
     `rows` are ready for the log, all of one length. `answers` has one item a draft, in order: the
     row's seq, or `(seq, id)` for a duplicate of a stored or just admitted event, or `Rejected`.
-    `ids` maps the ids that producers chose to the seqs of this run. `records` holds `(seq, draft)`
+    `ids` maps the ids that producers chose to the seqs of these rows. `records` holds `(seq, draft)`
     of the rows that may make a version: the draft carries a `record`, or its action ends in `.deleted`.
     """
 
@@ -118,31 +122,46 @@ class Admission:
 
     def admit(
         self,
-        drafts: Sequence[Draft],
-        origin: Origin,
+        runs: Iterable[Run],
         *,
         seq: int,
         now: int,
         known: Mapping[bytes, int],
-        fresh: Mapping[bytes, int],
-        checked: bool,
         parsed: Mapping[str, bytes] = _NOTHING,
     ) -> Admitted:
-        """Rows for `drafts`, numbered from `seq` on.
+        """Rows for the drafts of all runs, numbered from `seq` on.
 
-        `now` is the time of recording in µs. `known` and `fresh` hold the ids already stored and
-        those admitted earlier in this transaction. `checked` says that every text is known to be
-        free of NUL and lone surrogates. `parsed` may hold ids that `parse_id` has read already.
+        `now` is the time of recording in µs, `known` holds ids that are stored already, and `parsed`
+        may hold ids that `parse_id` has read.
         """
+        admitted = Admitted([], [], {}, [], seq)
+        texts: list[str] = []
+        short = True
+        for run in runs:
+            short = self._admit(run, admitted, texts, now, known, parsed) and short
+        self._hide_secrets(admitted.rows, texts)
+        if not short:
+            rows = admitted.rows
+            rows[:] = [row if len(row) > COMMON else widened(row) for row in rows]
+        return admitted
+
+    def _admit(
+        self,
+        run: Run,
+        admitted: Admitted,
+        texts: list[str],
+        now: int,
+        known: Mapping[bytes, int],
+        parsed: Mapping[str, bytes],
+    ) -> bool:
+        """Add one run, and to `texts` the metadata and message of its rows; whether all are short."""
+        drafts, origin, checked = run
         kinds = self._kinds.setdefault(origin.source, {})
         principals, redactor = self._principals, self._redactor
         closing = self._closing
         producer, pid, default_actor = origin.producer, origin.pid, origin.actor
-        rows: list[Row] = []
-        answers: list[int | tuple[int, str] | Rejected] = []
-        ids: dict[bytes, int] = {}
-        records: list[tuple[int, Draft]] = []
-        texts: list[str] = []
+        rows, answers, ids = admitted.rows, admitted.answers, admitted.ids
+        seq = admitted.end
         short = True
         for draft in drafts:
             try:
@@ -151,7 +170,7 @@ class Admission:
                 raw: bytes | bytearray | str = ""
                 if draft.id:
                     id_ = parsed.get(draft.id) or parse_id(draft.id)
-                    first = ids.get(id_) or fresh.get(id_) or known.get(id_)
+                    first = ids.get(id_) or known.get(id_)
                     if first is not None:
                         answers.append((first, format_id(id_)))
                         continue
@@ -221,7 +240,7 @@ class Admission:
             if raw:
                 ids[id_] = seq
             if draft.record is not None or kind in closing:
-                records.append((seq, draft))
+                admitted.records.append((seq, draft))
             if rare is not None:
                 row = widened(row, rare)
                 short = False
@@ -230,10 +249,8 @@ class Admission:
             texts.append(message)
             answers.append(seq)
             seq += 1
-        self._hide_secrets(rows, texts)
-        if not short:
-            rows = [row if len(row) > COMMON else widened(row) for row in rows]
-        return Admitted(rows, answers, ids, records, seq)
+        admitted.end = seq
+        return short
 
     def _rare(self, draft: Draft) -> Row:
         """The columns that a short row has not."""

@@ -30,6 +30,8 @@ class Framer:
 
     def feed(self, data: bytes) -> bytes:
         """The complete lines so far, each with its newline. Raises `FrameTooLarge`."""
+        if not self._rest and data.endswith(b"\n") and len(data) <= self.limit:
+            return data
         end = data.rfind(b"\n") + 1
         if not end:
             self._rest += data

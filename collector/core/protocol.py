@@ -63,6 +63,8 @@ def replies(
     """The reply lines of a committed run of drafts."""
     if warnings:
         return b"".join(map(reply, receipts(answers, drafts, prefix, warnings)))
+    if len(answers) == 1 and type(answers[0]) is int and not drafts[0].id:
+        return b'{"ok":true,"seq":%d,"id":"%s%012x"}\n' % (answers[0], prefix.encode(), answers[0])
     lines = []
     for answer, draft in zip(answers, drafts, strict=True):
         if type(answer) is int:

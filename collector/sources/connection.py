@@ -110,9 +110,11 @@ class Connection(asyncio.BufferedProtocol):
             self._fatal(Rejected("too_large", str(error)))
             return
         if complete:
-            self._stop_frame_timer()
+            if self._frame_timer is not None:
+                self._stop_frame_timer()
             self._submit(complete)
-        self._start_frame_timer()
+        if self._framer.unfinished:
+            self._start_frame_timer()
 
     def eof_received(self) -> bool:
         """The peer sends no more: answer what it sent, then close. Half a frame counts as nothing."""
