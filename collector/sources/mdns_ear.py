@@ -1,8 +1,7 @@
 """On zeroconf's own thread: hear every record, look services up in its cache, ask what is missing.
 
 An exception in a handler would end a browser for good, so nothing here raises: what goes wrong is
-counted. Records are read from the cache rather than through `ServiceInfo`, which refuses instance
-names with a control character; here they are devices like any other, shown escaped.
+counted.
 
 A name that cannot be encoded again (one byte that is not UTF-8 becomes three) would break every
 query that carries it as a known answer, and with it the browser: such records leave the cache.
@@ -10,10 +9,9 @@ query that carries it as a known answer, and with it the browser: such records l
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from zeroconf import RecordUpdate, RecordUpdateListener, Zeroconf
@@ -30,18 +28,15 @@ from zeroconf.const import (
 )
 
 from collector.core.discovery import Reason
-from collector.core.sighting import META_QUERY, Sighting, short_type, sighting, split_name
+from collector.core.sighting import META_QUERY, Sighting, short_type, split_name
+from collector.sources import mdns_cache
 
-FLUSHED: Final = 1
-"""Seconds to live of a record that another one has replaced (RFC 6762 §10.2), or of a goodbye."""
 ASK_AGAIN: Final = (0.05, 1.0, 2.0)
 """Seconds before each question for what an announcement did not bring."""
 MISSING_MAX: Final = 512
 """Names that are asked for at one time."""
 QUESTIONS_A_PACKET: Final = 24
 WAITERS_MAX: Final = 64
-RECORDS_A_NAME: Final = 64
-"""Records looked at for one name; a stranger can make them many."""
 
 
 class Seen(Struct, frozen=True):
@@ -130,7 +125,7 @@ class Ear(RecordUpdateListener):
         lower = record.alias.lower()
         self._touched[lower] = record.alias
         if expired:
-            self._gone[lower] = "goodbye" if record.ttl <= FLUSHED else "expired"
+            self._gone[lower] = "goodbye" if record.ttl <= mdns_cache.FLUSHED else "expired"
             return
         self._gone.pop(lower, None)
         self._tell(("type", record.name.lower()), NewType(record.name))
@@ -163,40 +158,13 @@ class Ear(RecordUpdateListener):
             self._missing.pop(name.lower(), None)
             self._tell(key, Gone(key, gone))
             return
-        if not self._is_pointed_at(name):
+        if not mdns_cache.is_pointed_at(self._zc.cache, name):
             return
-        seen = self._sighting(name)
+        seen = mdns_cache.sighted(self._zc.cache, name)
         if seen is not None:
             self._tell(seen.key, Seen(seen))
             if not seen.complete:
                 self._ask_for(name)
-
-    def _is_pointed_at(self, name: str) -> bool:
-        """Whether a pointer to the service is in the cache: without one it is not advertised."""
-        labels = name.rstrip(".").rsplit(".", 3)
-        pointers = self._zc.cache.async_entries_with_name(".".join(labels[1:]) + ".")
-        lower = name.lower()
-        return any(
-            isinstance(one, DNSPointer) and one.alias.lower() == lower and one.ttl > FLUSHED
-            for one in pointers
-        )
-
-    def _sighting(self, name: str) -> Sighting | None:
-        service = _latest(self._records(name), DNSService)
-        text = _latest(self._records(name), DNSText)
-        host = service.server if service else None
-        found = self._records(host) if host else []
-        return sighting(
-            name,
-            host=host,
-            port=service.port if service else None,
-            txt=text.text if text else None,
-            addresses=[_address(one) for one in found if isinstance(one, DNSAddress)],
-        )
-
-    def _records(self, name: str) -> list[DNSRecord]:
-        records = self._zc.cache.async_entries_with_name(name)[-RECORDS_A_NAME:]
-        return [record for record in records if record.ttl > FLUSHED]
 
     # Asking
 
@@ -254,14 +222,14 @@ class Ear(RecordUpdateListener):
         self._ask_soon()
 
     def _wanted(self, name: str) -> list[tuple[str, int]]:
-        seen = self._sighting(name)
+        seen = mdns_cache.sighted(self._zc.cache, name)
         if seen is None or seen.complete:
             return []
         wanted = [(name, _TYPE_SRV)] if seen.host is None else []
         wanted += [(name, _TYPE_TXT)] if seen.txt is None else []
-        service = _latest(self._records(name), DNSService)
-        if service is not None and not seen.addresses:
-            wanted += [(service.server, _TYPE_A), (service.server, _TYPE_AAAA)]
+        server = mdns_cache.server(self._zc.cache, name)
+        if server is not None and not seen.addresses:
+            wanted += [(server, _TYPE_A), (server, _TYPE_AAAA)]
         return wanted
 
     # Resolving, for health
@@ -286,27 +254,6 @@ class Ear(RecordUpdateListener):
     def give_up(self, name: str) -> None:
         """Nobody waits for `name` any more."""
         self._waiters.pop(name.lower(), None)
-
-
-_Record = TypeVar("_Record", bound=DNSRecord)
-
-
-def _latest(records: list[DNSRecord], kind: type[_Record]) -> _Record | None:
-    found = [record for record in records if isinstance(record, kind)]
-    return max(found, key=lambda record: record.created, default=None)
-
-
-def _address(record: DNSAddress) -> str:
-    """As text; an IPv6 link-local address with the name of its interface, where that is known."""
-    if len(record.address) == 4:
-        return socket.inet_ntop(socket.AF_INET, record.address)
-    text = socket.inet_ntop(socket.AF_INET6, record.address)
-    if record.scope_id and text.startswith("fe80"):
-        try:
-            return f"{text}%{socket.if_indextoname(record.scope_id)}"
-        except OSError:
-            return text
-    return text
 
 
 def _encodable(record: DNSRecord) -> bool:
