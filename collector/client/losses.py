@@ -18,6 +18,7 @@ import msgspec
 
 from collector.client import notices
 from collector.client.ids import new_id
+from collector.core.moments import rfc3339
 from collector.event import Draft
 
 REPORT_EVERY: Final = 1.0
@@ -31,7 +32,7 @@ class Report:
         self.cause = cause
         self.tally = tally
         count, first, last = tally[cause]
-        window = {"from": _rfc3339(first), "to": _rfc3339(last)}
+        window = {"from": rfc3339(first), "to": rfc3339(last)}
         draft = Draft(
             action="events.lost",
             id=new_id(),
@@ -96,8 +97,3 @@ class Losses:
         """Counts by cause that are not yet told."""
         with self._lock:
             return {cause: count for cause, (count, _, _) in self._tally.items()}
-
-
-def _rfc3339(seconds: float) -> str:
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

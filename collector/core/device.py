@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from collector.core.hostile import NAME_MAX, clean
+from collector.core.moments import rfc3339
 from collector.errors import InvalidEvent
 
 State: TypeAlias = Literal["unknown", "online", "suspect", "offline"]
@@ -99,11 +100,6 @@ class Device(Struct, kw_only=True):
 
 
 TIMES: Final = ("first_seen", "last_seen", "last_change", "state_since", "maintenance_until")
-
-
-def rfc3339(wall: float) -> str:
-    """UTC with microseconds and `Z`, as entries have it."""
-    return dt.datetime.fromtimestamp(wall, dt.UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def to_row(device: Device) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
-from collector.core.device import Device, record_of, rfc3339
+from collector.core.device import Device, record_of
 from collector.core.discovery import Change
 from collector.core.hostile import NAME_MAX, clean
+from collector.core.moments import rfc3339
 from collector.core.observability import Sweep
 from collector.core.vitals import Telling
 from collector.event import Draft

@@ -7,7 +7,6 @@ embedding program uses it through `Collector`.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import logging
 import os
 import socket
@@ -21,6 +20,7 @@ from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.audited import audited
 from collector.core.losses import Losses
+from collector.core.moments import rfc3339
 from collector.core.redaction import Redactor
 from collector.daemon.control import DaemonControl
 from collector.daemon.denials import Denials
@@ -219,8 +219,8 @@ class Daemon:
             metadata["previous"] = "first"
         elif journal.fact(RUNNING) is not None:
             metadata["previous"] = "unclean"
-            metadata["from"] = self._last_recorded() or _rfc3339(journal.fact(RUNNING) / 1e6)
-            metadata["to"] = _rfc3339(self.began)
+            metadata["from"] = self._last_recorded() or rfc3339(journal.fact(RUNNING) / 1e6)
+            metadata["to"] = rfc3339(self.began)
         with journal.transaction():
             journal.set_fact(RUNNING, int(self.began * 1e6))
         if self.quarantined is not None:
@@ -260,8 +260,3 @@ class Daemon:
     def _janitor_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self.failing.give_up(task.exception() or RuntimeError("the janitor ended"))
-
-
-def _rfc3339(seconds: float) -> str:
-    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

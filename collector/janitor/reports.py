@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Final
 
 import msgspec
 
 from collector.core.losses import Losses
+from collector.core.moments import rfc3339
 from collector.event import Draft
 from collector.intake import Intake
 from collector.journal.pruning import Pruner
@@ -62,8 +62,8 @@ class Reports:
                     metadata={
                         "count": loss.count,
                         "cause": loss.cause,
-                        "from": _rfc3339(loss.first),
-                        "to": _rfc3339(loss.last),
+                        "from": rfc3339(loss.first),
+                        "to": rfc3339(loss.last),
                     },
                 ),
                 source="collector",
@@ -77,11 +77,3 @@ class Reports:
             Draft(action="clock.stepped", severity="warning", metadata={"seconds": round(step, 3)}),
             source="collector",
         )
-
-
-def _rfc3339(seconds: float) -> str:
-    return (
-        dt.datetime.fromtimestamp(seconds, dt.UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.core.moments import to_rfc3339
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
 from collector.journal.finding import SEQ_MAX, matching
 from collector.journal.followers.totals import floor
 from collector.journal.planning import Fetch, bounded
 from collector.journal.pruning import FORGOTTEN
-from collector.journal.rows import moment
 from collector.journal.tallying import Names, known, tally
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -219,7 +219,7 @@ def _finished(cells: Cells, bucket: Bucket | None) -> list[Count]:
 
 
 def _rfc3339(number: int, bucket: Bucket) -> str:
-    return moment(number * _span(bucket))[:19] + "Z"
+    return to_rfc3339(number * _span(bucket))[:19] + "Z"
 
 
 def _span(bucket: Bucket) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any, Final
 
 import msgspec
 
 from collector.core.ids import assigned_id, format_id
+from collector.core.moments import to_rfc3339
 from collector.event import Change, Entry, Principal, Producer
 
 FROM: Final = """
@@ -42,17 +42,6 @@ SELECT
 _producer: Final = msgspec.json.Decoder(Producer)
 _metadata: Final = msgspec.json.Decoder(dict[str, Any])
 _changes: Final = msgspec.json.Decoder(list[Change])
-_EPOCH: Final = dt.datetime(1970, 1, 1)
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
-_LEAST: Final = (dt.datetime.min - _EPOCH) // _MICROSECOND
-_MOST: Final = (dt.datetime.max - _EPOCH) // _MICROSECOND
-"""What RFC 3339 can say. With an offset, a producer can name a time that lies just beyond in UTC."""
-
-
-def moment(microseconds: int) -> str:
-    """A time as RFC 3339 in UTC with microseconds; one before year 1 or after 9999 as the nearest."""
-    when = _EPOCH + dt.timedelta(microseconds=max(_LEAST, min(_MOST, microseconds)))
-    return when.isoformat(timespec="microseconds") + "Z"
 
 
 def entry(row: tuple[Any, ...], tag: int) -> Entry:
@@ -72,8 +61,8 @@ def entry(row: tuple[Any, ...], tag: int) -> Entry:
     return Entry(
         seq=seq,
         id=format_id(id_) if id_ else assigned_id(recorded, tag, seq),
-        occurred_at=moment(occurred),
-        recorded_at=moment(recorded),
+        occurred_at=to_rfc3339(occurred),
+        recorded_at=to_rfc3339(recorded),
         action=action,
         category=category,
         outcome=outcome,

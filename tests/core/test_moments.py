@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.core.moments import from_rfc3339, local, parse
+from collector.core.moments import from_rfc3339, local, parse, rfc3339, to_rfc3339
 from collector.errors import QueryError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -136,3 +136,21 @@ def test_any_text_is_a_moment_or_a_query_error(text: str) -> None:
 def test_minus_and_ago_are_the_same(number: int, unit: str) -> None:
     text = f"{number}{unit}"
     assert parse(f"-{text}", now=NOW, zone=dt.UTC) == parse(f"{text} ago", now=NOW, zone=dt.UTC)
+
+
+@given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
+def test_a_moment_is_written_as_it_is_read(moment: int) -> None:
+    text = to_rfc3339(moment)
+    assert from_rfc3339(text) == moment
+    assert len(text) == len("2026-11-20T10:00:00.000000Z")
+    assert text.endswith("Z")
+
+
+def test_a_moment_that_no_year_holds_is_written_as_the_nearest() -> None:
+    assert to_rfc3339(1 << 62) == "9999-12-31T23:59:59.999999Z"
+    assert to_rfc3339(-(1 << 62)) == "0001-01-01T00:00:00.000000Z"
+
+
+def test_a_clocks_seconds_are_written_with_all_their_microseconds() -> None:
+    assert rfc3339(1_763_632_800.123457) == "2025-11-20T10:00:00.123457Z"
+    assert rfc3339(1_763_632_800) == "2025-11-20T10:00:00.000000Z"

@@ -123,9 +123,9 @@ def test_forgotten_totals_leave_what_is_stored(w: World) -> None:
 
 
 def samples_day(number: int) -> str:
-    from collector.journal.rows import moment
+    from collector.core.moments import to_rfc3339
 
-    return moment(START + number * DAY)[:10] + "T00:00:00Z"
+    return to_rfc3339(START + number * DAY)[:10] + "T00:00:00Z"
 
 
 def test_forgetting_totals_never_goes_back(w: World) -> None:
