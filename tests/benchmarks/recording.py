@@ -36,7 +36,8 @@ def sustained(bench: Bench) -> list[Line]:
         _redis(bench, "sustained"),
     )
     indexed = bench.once(
-        "indexed", lambda: raw.indexed_batches(bench.directory(), bench.sizes.rows)
+        "indexed",
+        lambda: raw.indexed_batches(bench.directory(), bench.sizes.rows, bench.sizes.sustained),
     )
     seconds = f"{bench.sizes.sustained:g} s"
     lag = f"postings {ours['lag']['postings']:,} behind at the end"

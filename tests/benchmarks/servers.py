@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+PYTHON: Final = os.environ.get("COLLECTOR_BENCHMARK_PYTHON", sys.executable)
+"""The interpreter that runs the daemon: one whose environment holds `[web]` and no more shows what a
+user's does, since Litestar loads every package that it knows and finds."""
 SEGMENT: Final = 16_384
 """Entries below which postings and words are not worth a segment; see `journal.postings`."""
 PATIENCE: Final = 120.0
@@ -64,7 +67,7 @@ class Daemon:
         notices.settimeout(0.5)
         environment = {**os.environ, "NOTIFY_SOCKET": str(self.place / "notify")}
         start = time.perf_counter()
-        command = [sys.executable, "-m", "collector", "run", "--config"]
+        command = [PYTHON, "-m", "collector", "run", "--config"]
         command.append(str(self.place / "config.toml"))
         with (self.place / "log").open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
