@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -327,6 +329,11 @@ def test_session_without_audit_is_left_alone(db: Sessions) -> None:
         session.add(Person(name="unseen"))
         session.bulk_insert_mappings(Person, [{"name": "x"}])  # type: ignore[arg-type]
     assert not db.sink.recorded()
+
+
+def test_synchronous_program_needs_no_greenlet() -> None:
+    script = "import sys; sys.modules['greenlet'] = None; import collector.client.sqlalchemy"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_removed_audit_records_nothing(db: Sessions) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Unpack
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
 
 from collector.client.fields import Deed
@@ -103,11 +103,14 @@ class SessionAudit:
 
 
 def _sync(target: Any) -> Any:
-    """What listens to an asynchronous session is its synchronous inside."""
-    if isinstance(target, AsyncSession):
+    """What listens to an asynchronous session is its synchronous inside.
+
+    Who has one has imported that module; importing it here would need greenlet of everybody.
+    """
+    twins = sys.modules.get("sqlalchemy.ext.asyncio")
+    if twins is None:
+        return target
+    if isinstance(target, twins.AsyncSession):
         return target.sync_session
-    if isinstance(target, async_sessionmaker):
-        return target.class_.sync_session_class
-    if isinstance(target, type) and issubclass(target, AsyncSession):
-        return target.sync_session_class
-    return target
+    kind = target.class_ if isinstance(target, twins.async_sessionmaker) else target
+    return getattr(kind, "sync_session_class", target)
