@@ -10,7 +10,8 @@ from litestar.params import PathParameter, QueryParameter
 from collector.config import Resource
 from collector.journal.changesets import Changeset, Changesets, changeset, changesets, slug_of
 from collector.web.access import may_read
-from collector.web.events import KEY, LIMIT_MAX, Cursor
+from collector.web.events import LIMIT_MAX, Cursor
+from collector.web.patterns import KEY
 from collector.web.problems import Refused
 from collector.web.services import Given, Who
 

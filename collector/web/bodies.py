@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import re
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
 from litestar import Request
 
+from collector.web.patterns import in_words
 from collector.web.problems import Refused
 
 T = TypeVar("T")
+_ENUM: Final = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`$")
 
 
 def _whole(value: Any) -> Any:
@@ -26,14 +29,21 @@ def media_type(request: Request[Any, Any, Any]) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _choices(error: Exception, shape: type[Any]) -> str:
+    """What a field that has a closed set of values allows, where that was the mistake."""
+    field = _ENUM.search(str(error))
+    allowed = get_args(get_type_hints(shape).get(field[1])) if field else ()
+    return f"; one of {', '.join(map(str, allowed))}" if allowed else ""
+
+
 async def read(request: Request[Any, Any, Any], shape: type[T]) -> T:
     """The request's JSON body as `shape`. Raises `Refused`."""
     if media_type(request) != "application/json":
-        raise Refused("unsupported_media_type", "send application/json")
+        raise Refused("unsupported_media_type", "the Content-Type must be application/json")
     try:
         value = msgspec.json.decode(await request.body())
         return msgspec.convert(_whole(value), shape)
     except msgspec.ValidationError as error:
-        raise Refused("invalid_request", str(error)) from None
+        raise Refused("invalid_request", in_words(str(error)) + _choices(error, shape)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("invalid_json", f"not JSON: {error}") from None

@@ -14,12 +14,11 @@ from collector.core.query import Filter
 from collector.event import Entry
 from collector.web.access import may_read
 from collector.web.identity import Identity
+from collector.web.patterns import KEY
 from collector.web.problems import Refused
 from collector.web.services import Given, Who
 
 LIMIT_MAX: Final = 200
-KEY: Final = r"^([1-9][0-9]{0,15}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$"
-"""A seq or an id in a path."""
 
 Wanted: TypeAlias = NamedDependency[SkipValidation[Filter]]
 Cursor: TypeAlias = Annotated[int | None, QueryParameter(ge=0, le=2**53)]

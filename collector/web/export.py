@@ -22,7 +22,7 @@ from collector.web.services import Given, Services, Who
 
 Format = Literal["csv", "json", "ndjson"]
 MEDIA_TYPES: Final[dict[Format, str]] = {
-    "csv": "text/csv; charset=utf-8; header=present",
+    "csv": "text/csv; header=present",
     "json": "application/json",
     "ndjson": "application/x-ndjson",
 }

@@ -23,6 +23,7 @@ from collector.hub import Lagged
 from collector.web.access import may_read
 from collector.web.events import Wanted, shown
 from collector.web.identity import Identity
+from collector.web.patterns import LAST_EVENT_ID
 from collector.web.services import Given, Services, Who
 
 HEARTBEAT: Final = 15.0
@@ -30,7 +31,6 @@ HEARTBEAT: Final = 15.0
 RETRY: Final = 2000
 """Milliseconds after which a browser comes back."""
 PAGE: Final = 200
-LAST_EVENT_ID: Final = r"^[0-9]{1,15}$"
 _encode: Final = msgspec.json.Encoder().encode
 
 

@@ -7,7 +7,7 @@ passed. On the Unix socket there is no Host to check: its permissions are the ch
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +30,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-real-ip")
 _NO_METHOD: Final = "NONE"
+_ENDLESS: Final = ("/stream", "/export")
+"""What is sent bit by bit, and is nothing without its content, has no HEAD."""
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -40,6 +42,10 @@ _SECURITY_HEADERS: Final = (
         b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
 )
+
+
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
+"""For all that does not say otherwise: who did what is nothing for a browser's cache."""
 
 
 class Rules(Struct, frozen=True):
@@ -88,7 +94,8 @@ class Gate:
         headers = _headers(scope)
         address = self._address(scope, headers)
         scope[ADDRESS_KEY] = address
-        outward = _with_security_headers(send)
+        has_head = not scope["path"].endswith(_ENDLESS)
+        outward = _with_security_headers(send, has_head)
         try:
             self._check_host(scope, headers)
             self._check_origin(scope, headers)
@@ -101,6 +108,9 @@ class Gate:
         scope[SCOPE_KEY] = identity
         if scope["method"] == "OPTIONS":
             scope, outward = {**scope, "method": _NO_METHOD}, _as_options(outward)
+        elif scope["method"] == "HEAD" and has_head:
+            # The server leaves the body out: it goes by the method that was sent.
+            scope = {**scope, "method": "GET"}
         await self._app(scope, receive, outward)
 
     def deny(self, found: Problem, scope: Scope, address: str | None, who: Identity | None) -> None:
@@ -225,13 +235,25 @@ def _is_loopback(address: str | None) -> bool:
     return found is not None and found.is_loopback
 
 
-def _with_security_headers(send: Send) -> Send:
+def _with_security_headers(send: Send, has_head: bool) -> Send:
     async def outward(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *_SECURITY_HEADERS]}
+            headers = [*_allowing(message["headers"], has_head), *_SECURITY_HEADERS]
+            if not any(name.lower() == b"cache-control" for name, _ in headers):
+                headers.append(_NOT_KEPT)
+            message = {**message, "headers": headers}
         await send(message)
 
     return outward
+
+
+def _allowing(
+    headers: Iterable[tuple[bytes, bytes]], has_head: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    """`Allow` with HEAD, which the gate answers and no handler knows."""
+    for name, value in headers:
+        add = has_head and name == b"allow" and b"GET" in value
+        yield name, value + b", HEAD" if add else value
 
 
 def _as_options(send: Send) -> Send:

@@ -19,9 +19,9 @@ from collector.event import CATEGORIES
 from collector.web.activity import AUDIT
 from collector.web.app import OPTIONS, routes
 from collector.web.document import PREFIX
-from collector.web.feed import LAST_EVENT_ID
 from collector.web.filters import FILTERS
 from collector.web.links import LINKS
+from collector.web.patterns import LAST_EVENT_ID
 from collector.web.problems import MEDIA_TYPE, STATUS_OF_CODE
 from collector.web.schemas import BODIES, BOUNDS, written
 
@@ -121,6 +121,11 @@ def _without_null(schema: Json) -> Json:
     options = [option for option in schema.get("oneOf", ()) if option.get("type") != "null"]
     if len(options) == 1:
         schema = {**options[0], **{k: v for k, v in schema.items() if k != "oneOf"}}
+    if isinstance(schema.get("type"), list):
+        [kind] = (each for each in schema["type"] if each != "null")
+        schema = {**schema, "type": kind}
+    if "enum" in schema:
+        schema = {**schema, "enum": [each for each in schema["enum"] if each is not None]}
     schema = {k: v for k, v in schema.items() if not (k == "default" and v is None)}
     for bound in ("minimum", "maximum"):
         if isinstance(schema.get(bound), float):

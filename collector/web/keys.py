@@ -15,11 +15,11 @@ from collector.web.access import has_said_who, may_administer
 from collector.web.bodies import read
 from collector.web.guesses import ADDRESS_KEY
 from collector.web.identity import Identity, of_key
+from collector.web.patterns import LABEL
 from collector.web.problems import Refused
 from collector.web.services import Given, Services, Who
 from collector.web.session import COOKIE, LIFETIME
 
-LABEL: Final = r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$"
 Label: TypeAlias = Annotated[str, Meta(pattern=LABEL)]
 
 

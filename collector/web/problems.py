@@ -18,6 +18,7 @@ from collector.errors import (
     QueryTimeout,
     Rejected,
 )
+from collector.web.patterns import in_words
 
 MEDIA_TYPE: Final = "application/problem+json"
 STATUS_OF_CODE: Final[dict[str, int]] = {
@@ -69,6 +70,11 @@ _BY_STATUS: Final[dict[int, str]] = {
     413: "too_large",
     415: "unsupported_media_type",
 }
+_DETAILS: Final[dict[int, str]] = {
+    404: "there is no such path; /openapi.json lists what there is",
+    405: "this path does not know that method; `Allow` names those that it does",
+}
+"""For what Litestar itself refuses, which says no more than the status does."""
 _log = logging.getLogger(__name__)
 
 
@@ -133,11 +139,11 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 def _of_http(error: HTTPException) -> Problem:
     code = _BY_STATUS.get(error.status_code, "failed")
-    detail = error.detail
+    detail = _DETAILS.get(error.status_code, error.detail)
     if isinstance(error, ValidationException) and isinstance(error.extra, list):
         code = "invalid_request"
         parts = [f"{item.get('key', '')}: {item.get('message', '')}" for item in error.extra]
-        detail = "; ".join(parts) or detail
+        detail = in_words("; ".join(parts)) or detail
     if error.status_code >= 500:
         _log.error("an error while answering a request", exc_info=error)
         detail = "an unexpected error; the daemon's log has it"

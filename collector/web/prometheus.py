@@ -43,7 +43,9 @@ async def metrics(services: Given) -> Response[bytes]:
     families = [*of_process(services.control.metrics()), *_of_devices(services)]
     families.append(await _of_events(services))
     registry.register(_Snapshot(families))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    # Litestar adds the charset to every text.
+    media_type = CONTENT_TYPE_PLAIN_0_0_4.partition("; charset")[0]
+    return Response(generate_latest(registry), media_type=media_type)
 
 
 class _Snapshot:

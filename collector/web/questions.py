@@ -46,6 +46,9 @@ async def check_query(request: Request[Any, Any, Any]) -> None:
         kind = known[name].get("type")
         if kind != "array" and count > 1:
             raise QueryError("may be given only once", name)
+        allowed = known[name].get("enum")
+        if allowed and (value := request.query_params[name]) not in allowed:
+            raise QueryError(f"{value[:50]!r} is not one of {', '.join(allowed)}", name)
         if kind == "integer" and not _INTEGER.fullmatch(request.query_params[name]):
             raise QueryError("expected a whole number", name)
 

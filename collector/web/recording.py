@@ -94,7 +94,8 @@ async def record_events(
     elif kind == "application/json":
         content, count, single = _json(body, who)
     else:
-        raise Refused("unsupported_media_type", "send application/json or application/x-ndjson")
+        known = "application/json or application/x-ndjson"
+        raise Refused("unsupported_media_type", f"the Content-Type must be {known}")
     replies = Replies(intake, sender, count)
     if count:
         intake.submit(content, sender, replies)

@@ -8,7 +8,7 @@ from collector.config import DAYS_MAX, ENTRIES_MAX
 from collector.config.schema import MAX_BYTES_LEAST
 from collector.event import ACTION_PATTERN, DEPTH_MAX, OUTCOMES, SEVERITIES
 from collector.web.identity import ROLES
-from collector.web.keys import LABEL
+from collector.web.patterns import LABEL
 from collector.web.problems import STATUS_OF_CODE
 from collector.web.settings import BYTES_MAX
 

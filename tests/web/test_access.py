@@ -104,11 +104,50 @@ async def test_an_unknown_path_is_a_problem_and_an_unknown_method_names_the_know
         assert (await client.get("/api/v1/nothing")).json()["code"] == "not_found"
         answer = await client.put("/api/v1/events")
         assert answer.status_code == 405
-        assert {m.strip() for m in answer.headers["allow"].split(",")} >= {"GET", "POST", "DELETE"}
+        assert {m.strip() for m in answer.headers["allow"].split(",")} >= {
+            *("GET", "HEAD", "POST", "DELETE")
+        }
+        endless = await client.put("/api/v1/events/export")
+        assert "HEAD" not in endless.headers["allow"]
+        assert (await client.head("/api/v1/events/export")).status_code == 405
         options = await client.options("/api/v1/events")
         assert options.status_code == 204
         assert options.content == b""
         assert "DELETE" in options.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("GET", "/api/v1/events/abc", None, "key: expected a seq, or the id of an entry"),
+        ("GET", "/api/v1/stats?by=month", None, "by: 'month' is not one of action, category"),
+        ("GET", "/api/v1/stats?bucket=week", None, "bucket: 'week' is not one of hour, day"),
+        ("GET", "/api/v1/events/export?format=xml", None, "format: 'xml' is not one of csv, json"),
+        ("GET", "/api/v1/nothing", None, "there is no such path; /openapi.json lists"),
+        ("PUT", "/api/v1/events", None, "`Allow` names those that it does"),
+        ("POST", "/api/v1/keys", {"label": "a", "role": "boss"}, "one of admin, viewer, producer"),
+        ("POST", "/api/v1/keys", {"label": "a b", "role": "admin"}, "letters, digits and . _ @ -"),
+        ("DELETE", "/api/v1/keys/a%20b", None, "letters, digits and . _ @ -"),
+    ],
+)
+async def test_a_refusal_says_in_words_what_would_do(
+    house: House, method: str, path: str, body: Any, said: str
+) -> None:
+    async with house.admin() as client:
+        detail = (await client.request(method, path, json=body)).json()["detail"]
+    assert said in detail
+    assert "regex" not in detail
+
+
+async def test_nothing_of_the_log_is_kept_by_a_browser(house: House) -> None:
+    async with house.admin() as client:
+        for path in ("/api/v1/events", "/api/v1/keys", "/api/v1/nothing", "/metrics"):
+            assert (await client.get(path)).headers["cache-control"] == "no-store"
+        types = [
+            (await client.get(path)).headers["content-type"]
+            for path in ("/api/v1/events/export?format=csv", "/metrics")
+        ]
+    assert [kind.count("charset") for kind in types] == [1, 1]
 
 
 async def test_viewers_see_no_whole_address_and_admins_do(house: House) -> None:

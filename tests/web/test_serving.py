@@ -161,3 +161,15 @@ def test_a_request_that_is_no_http_ends_its_connection_and_nothing_else(tmp_path
                 while raw.recv(4096):
                     pass
         assert httpx.get(f"{daemon.url}/healthz").status_code == 200
+
+
+def test_head_is_get_without_its_body(tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, httpx.Client(base_url=daemon.url) as client:
+        for path in ("/healthz", "/api/v1/events", "/metrics", "/openapi.json", "/"):
+            head, whole = client.head(path), client.get(path)
+            assert head.status_code == 200, path
+            assert head.content == b""
+            assert head.headers["content-type"] == whole.headers["content-type"]
+            assert int(head.headers["content-length"]) > 0
+        assert client.head("/api/v1/keys").status_code == 401
+        assert client.head("/api/v1/events/1").status_code == 200, "the connection goes on"
