@@ -1,99 +1,81 @@
-// The dashboard: what needs attention first, then today, the latest, and the devices.
-import { bdi, h, icon, replace } from "./dom.js";
-import { get, session } from "./api.js";
-import { sayText, t } from "./i18n.js";
-import { ago, compact, exact, number, DAY } from "./format.js";
-import { line } from "./feed.js";
-import { onLive } from "./live.js";
-import { stateMark, stateOf, timeline, transitions } from "./states.js";
+// The dashboard: what needs attention, today, the latest, the devices.
+import { address, ago, bdi, empty, failure, get, h, icon, keepFresh, measured, midnight, moment, nothingYet, number, onLive, panel, replace, say, session, t, view, viewAll, DAY } from "./kit.js"
+import { lines, relink } from "./line.js"
+import { BAD, deviceUrl, sorted, stateMark, stateOf, timeline, transitions } from "./states.js"
 
-const LATEST = 5, DEVICES = 12, REFRESH = 30_000, SOON = 1_500;
-const BAD = ["offline", "flapping", "suspect"];
+const LATEST = 5, CARDS = 12, ALERTS = 8, ROWS = 6, FRESH = { each: 30_000, soon: 1_500 }
+const ICONS = { offline: "error", flapping: "pulse", suspect: "alert" }
 
-export function dashboard() {
-  const attention = h("section", { class: "attention", "aria-labelledby": "attention" }), today = h("section", { class: "panel today", "aria-labelledby": "today" });
-  const recent = h("section", { class: "panel recent", "aria-labelledby": "recent" }), devices = h("section", { class: "panel board", "aria-labelledby": "board" });
-  const node = h("div", { class: "view dashboard" }, h("h1", { class: "unseen" }, t("tab.dashboard")), attention, h("div", { class: "columns" }, recent, today), devices);
-  let latest = [], left = false, soon;
+export function dashboard(start, { signal }) {
+	const attention = h("section.attention"), today = h(".today"), recent = h(".recent"), devices = h("")
+	const node = view("dashboard", attention, h(".columns", recent, today), devices)
+	let latest = []
 
-  async function load() {
-    const midnight = new Date(new Date().setHours(0, 0, 0, 0)).toISOString();
-    const stats = by => get(`/stats?by=${by}&since=${midnight}`);
-    const [page, categories, outcomes, severities, known, status, changes] = await Promise.all([
-      get(`/events?limit=${LATEST}`), stats("category"), stats("outcome"), stats("severity"),
-      session.whole ? get("/devices") : { devices: [] }, session.whole ? get("/status") : {}, session.whole ? transitions(Date.now() - DAY) : new Map()]);
-    if (left) return;
-    latest = page.entries;
-    drawRecent();
-    drawToday(tally(categories), tally(outcomes));
-    drawAttention(known.devices, tally(outcomes), tally(severities), status);
-    drawDevices(known.devices, changes);
-  }
-  const refresh = () => load().catch(error => { if (!left && !latest.length) replace(attention, h("p", { class: "hint" }, t("failed", { why: error.message }))); });
+	async function load() {
+		const since = new Date(midnight(Date.now())).toISOString(), stats = by => get(`/stats?by=${by}&since=${since}`, signal).then(tally)
+		try {
+			const [page, category, outcome, severity, known, status, moved] = await Promise.all([
+				get(`/events?limit=${LATEST}`, signal), stats("category"), stats("outcome"), stats("severity"),
+				...session.whole ? [get("/devices", signal), get("/status", signal), transitions(Date.now() - DAY)] : [{ devices: [] }, {}, new Map()]])
+			latest = page.entries
+			drawLatest()
+			replace(today, todayPanel({ category, outcome }))
+			drawAttention(attention, alerts(known.devices, outcome, severity, status), known.devices.length)
+			replace(devices, session.whole && devicesPanel(sorted(known.devices), moved))
+		} catch (error) { if (!latest.length) replace(attention, failure(error)); }
+	}
+	const drawLatest = () => replace(recent, panel(t("recent"), viewAll("/activity"), latest.length ? lines(latest) : nothingYet()))
 
-  function drawRecent() {
-    replace(recent, h("header", {}, h("h2", { id: "recent" }, t("recent")), h("a", { href: "/activity" }, t("viewAll"), icon("right"))),
-      latest.length ? h("ol", { class: "lines" }, latest.map(entry => h("li", {}, line(entry))))
-        : h("div", { class: "empty inner" }, h("p", {}, t("emptyJournal")), h("p", { class: "hint" }, t("emptyJournalHint")), h("pre", {}, "collector emit hello.said -m 'Hello'")));
-  }
-
-  function drawToday(categories, outcomes) {
-    const total = sum(categories);
-    const rows = (group, found, classes, most = Math.max(1, ...found.values())) => h("ul", { class: "counts" }, [...found].sort((a, b) => b[1] - a[1]).slice(0, 6).map(([value, n]) => h("li", {},
-      h("a", { href: `/activity?since=today&${new URLSearchParams({ [group]: value })}` }, h("span", { class: "counts-name" }, bdi(sayText(group, value))),
-        h("span", { class: `counts-bar ${classes(value)}` }, h("span", { css: { width: `${Math.max(1, n / most * 100)}%` } })), h("span", { class: "counts-n" }, number(n))))));
-    replace(today, h("header", {}, h("h2", { id: "today" }, t("today")), h("a", { href: "/activity?since=today", class: "figure" }, total > 99_999 ? compact(total) : number(total), h("span", { class: "unseen" }, ` ${t("total")}`))),
-      h("h3", {}, t("byCategory")), rows("category", categories, value => `fill-${value}`), h("h3", {}, t("byOutcome")), rows("outcome", outcomes, value => `fill-${value}`));
-  }
-
-  function drawAttention(found, outcomes, severities, status) {
-    const items = [];
-    const add = (kind, name, text, href, more) => items.push(h("li", { class: `alert alert-${kind}` }, h(href ? "a" : "div", { href }, icon(name), h("span", { class: "alert-text" }, text), more ? h("span", { class: "dim" }, more) : null, href ? icon("right", { class: "icon go" }) : null)));
-    if (status.state && status.state !== "recording") add("bad", "error", t("notRecording"), null, status.error && bdi(status.error));
-    if (status.journal?.full) add("bad", "error", t("diskFull"), "/settings");
-    const lost = Object.values(status.lost ?? {}).reduce((all, n) => all + (Number.isFinite(n) ? n : 0), 0);
-    if (lost) add("bad", "alert", t("lostEvents", { n: lost }), "/activity?action=events.lost");
-    if (found.some(device => device.unobservable)) add("warn", "alert", t("blind"), "/activity?action=network.unobservable", t("blindHint"));
-    const bad = found.map(device => [stateOf(device), device]).filter(([state]) => BAD.includes(state)).sort((a, b) => BAD.indexOf(a[0]) - BAD.indexOf(b[0]));
-    for (const [state, device] of bad.slice(0, 8)) add(state === "offline" ? "bad" : "warn", state === "offline" ? "error" : state === "flapping" ? "pulse" : "alert",
-      [bdi(device.display_name, { class: "name" })], `/devices/${encodeURIComponent(device.id)}`, state === "flapping" ? t("isFlapping") : t(state === "offline" ? "offlineSince" : "suspectSince", { when: ago(device.state_since) }));
-    if (bad.length > 8) add("warn", "device", `+ ${number(bad.length - 8)}`, "/devices");
-    const errors = severities.get("error") ?? 0, missed = (outcomes.get("failure") ?? 0) + (outcomes.get("denied") ?? 0);
-    if (errors) add("warn", "error", t("errorsToday", { n: errors }), "/activity?since=today&severity=error");
-    if (missed) add("note", "deny", t("failuresToday", { n: missed }), "/activity?since=today&outcome=failure&outcome=denied");
-    replace(attention, h("h2", { id: "attention", class: items.length ? "" : "unseen" }, t("attention")),
-      items.length ? h("ul", { class: "alerts" }, items)
-        : h("div", { class: "calm" }, icon("ok"), h("p", {}, h("strong", {}, t("calm")), " ", found.length ? t("calmHint", { n: found.length }) : t("noDevicesHint"))));
-  }
-
-  function drawDevices(found, changes) {
-    if (!session.whole) { devices.hidden = true; return; }
-    const order = [...BAD, "unobservable", "online", "unknown", "maintenance", "ignored"];
-    const sorted = [...found].sort((a, b) => order.indexOf(stateOf(a)) - order.indexOf(stateOf(b)) || a.display_name.localeCompare(b.display_name));
-    replace(devices, h("header", {}, h("h2", { id: "board" }, t("devices")), h("span", { class: "dim" }, t("heartbeat")), h("a", { href: "/devices" }, t("viewAll"), icon("right"))),
-      sorted.length ? h("ul", { class: "cards" }, sorted.slice(0, DEVICES).map(device => h("li", {}, h("a", { class: "card", href: `/devices/${encodeURIComponent(device.id)}` },
-        h("span", { class: "card-head" }, bdi(device.display_name, { class: "name" }), stateMark(stateOf(device))),
-        timeline(device, changes.get(device.id) ?? []),
-        h("span", { class: "card-foot" }, bdi(device.addresses[0] ?? ""), device.last_seen ? h("time", { datetime: device.last_seen, title: exact(device.last_seen) }, ago(device.last_seen)) : null)))))
-        : h("div", { class: "empty inner" }, h("p", {}, t("noDevicesHint")), h("p", { class: "hint" }, t("noDevicesText"))));
-  }
-
-  const timer = setInterval(() => { if (!document.hidden) refresh(); }, REFRESH);
-  const off = onLive(message => {
-    if (message.kind === "entries") {
-      latest = [...message.entries.slice(-LATEST).reverse(), ...latest].slice(0, LATEST);
-      drawRecent();
-      soon ??= setTimeout(() => { soon = undefined; refresh(); }, SOON);
-    } else if (message.back || message.kind === "reset") refresh();
-  });
-  drawRecent();
-  refresh();
-  return {
-    node, title: t("tab.dashboard"), keys: {},
-    update() { for (const link of recent.querySelectorAll("a.line")) link.setAttribute("href", `/?entry=${link.dataset.seq}`); },
-    leave() { left = true; off(); clearInterval(timer); clearTimeout(soon); },
-  };
+	onLive(({ entries }) => {
+		if (!entries) return
+		latest = [...entries.slice(-LATEST).reverse(), ...latest].slice(0, LATEST)
+		drawLatest()
+	}, signal)
+	drawLatest()
+	keepFresh(load, FRESH, signal)
+	return { node, update: () => relink(recent) }
 }
 
-const tally = ({ counts }) => counts.reduce((all, { value, count }) => value === null ? all : all.set(value, (all.get(value) ?? 0) + count), new Map());
-const sum = found => [...found.values()].reduce((all, n) => all + n, 0);
+const tally = ({ counts }) => counts.reduce((all, { value, count }) => value === null ? all : all.set(value, (all.get(value) ?? 0) + count), new Map())
+const sum = found => [...found.values()].reduce((all, n) => all + n, 0)
+
+function todayPanel(groups) {
+	const total = sum(groups.category), link = h("a.figure", { href: "/activity?since=today" }, number(total), h("span.unseen", " ", t("entriesKept")))
+	return panel(t("today"), link, Object.entries(groups).map(([group, found]) => [h("h3", say("field", group)), bars(group, found)]))
+}
+
+function bars(group, found) {
+	const most = Math.max(1, ...found.values())
+	return h("ul.counts", [...found].sort((a, b) => b[1] - a[1]).slice(0, ROWS).map(([value, n]) => h("li", h("a", { href: address("/activity", { since: "today", [group]: value }) },
+		h("span.name", say(group, value)), h("span", { class: `bar-of cat-${value} is-${value}`, css: { width: `${Math.max(1, n / most * 100)}%` } }), h("span.count", number(n))))))
+}
+
+/** What needs attention, the worst first: `[kind, icon, text, href, more]`. */
+function alerts(devices, outcome, severity, { state = "recording", error, journal, lost = {} }) {
+	const found = [], gone = Object.values(lost).reduce((all, n) => all + (Number.isFinite(n) ? n : 0), 0)
+	const add = (when, ...alert) => { if (when) found.push(alert); }
+	add(state !== "recording", "bad", "error", t("notRecording"), null, error && bdi(error))
+	add(journal?.full, "bad", "error", t("own.storage.full"), "/settings")
+	add(gone, "bad", "alert", t("own.events.lost", { count: t("entries", { n: gone }) }), "/activity?action=events.lost")
+	add(devices.some(device => device.unobservable), "warn", "alert", t("own.network.unobservable"), "/activity?action=network.unobservable")
+	const bad = sorted(devices).filter(device => BAD.includes(stateOf(device)))
+	for (const device of bad.slice(0, ALERTS)) {
+		const state = stateOf(device)
+		add(true, state === "offline" ? "bad" : "warn", ICONS[state], bdi(device.display_name, ".name"), deviceUrl(device.id), [say("state", state), " · ", ago(device.state_since)])
+	}
+	add(bad.length > ALERTS, "warn", "device", `+ ${number(bad.length - ALERTS)}`, "/devices")
+	const errors = severity.get("error"), missed = (outcome.get("failure") ?? 0) + (outcome.get("denied") ?? 0)
+	add(errors, "warn", "error", t("errorsToday", { n: errors }), "/activity?since=today&severity=error")
+	add(missed, "note", "deny", t("failuresToday", { n: missed }), "/activity?since=today&outcome=failure&outcome=denied")
+	return found
+}
+
+function drawAttention(place, found, known) {
+	const shown = ([kind, symbol, text, href, more]) => h("li", h((href ? "a" : "div") + `.alert.alert-${kind}`, { href }, icon(symbol), h("span", text), more && h("span.hint", more), href && icon("right")))
+	replace(place, h(found.length ? "h2" : "h2.unseen", t("attention")), found.length ? h("ul.alerts", found.map(shown))
+		: h(".calm", icon("ok"), h("p", h("strong", t("calm")), known ? t("calmHint", { n: known }) : t("noDevices"))))
+}
+
+const devicesPanel = (devices, moved) => panel(t("tab.devices"), [h("span.dim", measured(24, "hour")), viewAll("/devices")], devices.length ? h("ul.cards", devices.slice(0, CARDS).map(device => h("li", h("a.card", { href: deviceUrl(device.id) },
+	h("span.ends", bdi(device.display_name, ".name"), stateMark(stateOf(device))), timeline(device, moved.get(device.id) ?? []),
+	h("span.ends.hint", bdi(device.addresses[0] ?? ""), moment(device.last_seen, ago)))))) : empty(t("noDevices"), t("noDevicesText")))

@@ -1,41 +1,311 @@
-export default {
-  tab: { dashboard: "Übersicht", activity: "Aktivität", devices: "Geräte", changes: "Änderungen", settings: "Einstellungen" },
-  category: { entity: "Objekt", auth: "Anmeldung", device: "Gerät", capture: "Aufnahme", system: "System" },
-  outcome: { success: "Erfolg", failure: "Fehlgeschlagen", denied: "Verweigert", unknown: "Unbekannt" },
-  severity: { info: "Info", warning: "Warnung", error: "Fehler" },
-  state: { online: "Online", offline: "Offline", suspect: "Antwortet nicht", unknown: "Unbekannt", flapping: "Wechselhaft", maintenance: "Wartung", ignored: "Ignoriert", unobservable: "Nicht beobachtbar" },
-  source: { unix: "Socket", http: "HTTP", queue: "Plugin", mdns: "Netzwerksuche", health: "Prüfung", collector: "Collector selbst", nats: "NATS" },
-  role: { admin: "Admin", viewer: "Leser", producer: "Sender" },
-  change_type: { create: "Angelegt", update: "Geändert", delete: "Gelöscht" },
-  assurance: { peercred: "Der Kernel bezeugt den Absender", key: "Mit API-Schlüssel gesendet", internal: "Der Dienst selbst", asserted: "Nur vom Absender behauptet" },
-  facet: { category: "Kategorie", outcome: "Ergebnis", severity: "Schwere", action: "Aktion", actor: "Akteur", object_type: "Objektart", object_id: "Objekt", source: "Quelle", channel: "Kanal", mode: "Modus", target: "Ziel", tenant_id: "Mandant", org_id: "Organisation", correlation_id: "Vorgang", since: "Von", until: "Bis", q: "Suche" },
-  field: { seq: "Nummer", id: "Id", occurred_at: "Geschehen", recorded_at: "Aufgezeichnet", action: "Aktion", category: "Kategorie", outcome: "Ergebnis", severity: "Schwere", source: "Quelle", actor: "Akteur", on_behalf_of: "Im Namen von", object: "Objekt", target: "Ziel", channel: "Kanal", mode: "Modus", tenant_id: "Mandant", org_id: "Organisation", ip: "IP-Adresse", correlation_id: "Vorgang", causation_id: "Ausgelöst durch" },
-  preset: { all: "Alle", today: "Heute", errors: "Fehler", auth: "Anmeldungen", devices: "Geräte" },
-  skip: "Zum Inhalt", nav: "Hauptmenü", close: "Schließen", cancel: "Abbrechen", save: "Speichern", copy: "Kopieren", copied: "Kopiert", more: "Mehr laden", loading: "Lädt…", retry: "Noch einmal", somebody: "jemand", something: "etwas", aDevice: "ein Gerät", aKey: "ein Schlüssel", access: "der Zugriff", nothing: "nichts", on: "an", off: "aus", none: "keine", yes: "ja", no: "nein",
-  lost: "Die Verbindung ist unterbrochen. Nichts geht verloren: Was jetzt geschieht, erscheint, sobald sie wieder steht.", lostRetry: "Neuer Versuch…", restored: "Wieder verbunden", live: "Live", reset: "Das Journal wurde ersetzt; dies ist das neue.",
-  failed: "Das ging nicht: {why}", notFound: "Diese Seite gibt es nicht.", goHome: "Zur Übersicht",
-  search: "Suchen", searchHint: "Wörter in Aktionen, Personen, Objekten, Nachrichten…", filters: "Filter", addFilter: "Nach {name} filtern", removeFilter: "Filter {name}: {value} entfernen", clearFilters: "Alle entfernen", saveView: "Ansicht speichern", viewName: "Name der Ansicht", savedViews: "Gespeicherte Ansichten", removeView: "Ansicht {name} entfernen", viewSaved: "Ansicht gespeichert", otherValue: "Anderer Wert", noValues: "Keine Werte", find: "Wert suchen",
-  newEntries: { one: "{n} neuer Eintrag", other: "{n} neue Einträge" }, entries: { one: "{n} Eintrag", other: "{n} Einträge" }, entriesAtLeast: "mehr als {n} Einträge",
-  emptyFeed: "Nichts passt", emptyFeedHint: "Entfernen Sie einen Filter oder suchen Sie nach etwas anderem.", emptyJournal: "Noch ist nichts geschehen", emptyJournalHint: "Senden Sie ein erstes Ereignis, in einem Terminal auf diesem Rechner:", feedEnd: "Hier beginnt das Protokoll.", feed: "Einträge",
-  anyTime: "Zeiten wählen…", histogram: "Einträge im Lauf der Zeit", span: { "24h": "24 Stunden", "7d": "7 Tage", "30d": "30 Tage", "90d": "90 Tage" }, from: "Von", to: "Bis", 
-  foldFlap: { one: "{device} wechselte {n}-mal den Zustand", other: "{device} wechselte {n}-mal den Zustand" }, foldFound: { one: "Zu Beginn wurde {n} Gerät gefunden", other: "Zu Beginn wurden {n} Geräte gefunden" }, unfold: "Einzeln zeigen", fold: "Einklappen",
-  details: "Einzelheiten", who: "Absender", changes: "Änderungen", old: "Alt", new: "Neu", fieldName: "Feld", metadata: "Metadaten", raw: "JSON im Original", chain: "Zusammenhang", chainHint: "Alles aus demselben Vorgang, der Reihe nach.", cause: "Ausgelöst durch", permalink: "Link kopieren", history: "Geschichte dieses Objekts", onlyThis: "Nur dies", objectEvents: "Alle Ereignisse dieses Objekts", late: "Erst {span} später aufgezeichnet", entryGone: "Diesen Eintrag gibt es im Journal nicht; vielleicht wurde er ausgedünnt.", uid: "Benutzer-Id", gid: "Gruppen-Id", pid: "Prozess-Id", user: "Benutzer", comm: "Programm", unit: "Unit", key: "Schlüssel", plugin: "Plugin", 
-  attention: "Braucht Aufmerksamkeit", calm: "Nichts braucht Ihre Aufmerksamkeit.", calmHint: { one: "{n} Gerät ist bekannt und antwortet.", other: "{n} Geräte sind bekannt; alle geprüften antworten." }, noDevicesHint: "Noch ist kein Gerät bekannt.", today: "Heute", byCategory: "Nach Kategorie", byOutcome: "Nach Ergebnis", recent: "Letzte Aktivität", viewAll: "Alle ansehen", devices: "Geräte", offlineSince: "Offline seit {when}", suspectSince: "Antwortet nicht seit {when}", isFlapping: "Geht immer wieder an und aus", blind: "Das Netz ist von hier nicht zu beobachten", blindHint: "Zu viele Geräte fielen zugleich aus: Das liegt am Netz dieses Rechners.", errorsToday: { one: "{n} Fehler heute", other: "{n} Fehler heute" }, failuresToday: { one: "{n} heute fehlgeschlagen oder verweigert", other: "{n} heute fehlgeschlagen oder verweigert" }, notRecording: "Es wird nichts aufgezeichnet", diskFull: "Der Datenträger ist voll", lostEvents: { one: "{n} Ereignis ging vor der Aufzeichnung verloren", other: "{n} Ereignisse gingen vor der Aufzeichnung verloren" }, total: "Gesamt",
-  noDevices: "Noch keine Geräte", noDevicesText: "Geräte, die sich im Netz melden, erscheinen hier von selbst. Andere kommen in die Konfiguration:", name: "Name", stateName: "Zustand", addresses: "Adressen", types: "Dienste", lastSeen: "Zuletzt gesehen", firstSeen: "Zuerst gesehen", uptime: "Verfügbar", heartbeat: "Die letzten 24 Stunden", heartbeatOf: "{name}: {share} verfügbar in den letzten 24 Stunden", unknownShare: "keine Daten", since: "seit {when}", findDevice: "Gerät suchen", rename: "Umbenennen", ignore: "Ignorieren", ignoreHint: "Ignorierte Geräte werden nicht geprüft und nicht gemeldet.", attend: "Wieder beobachten", maintenance: "Wartung", maintenanceFor: "Wartung für", maintenanceUntil: "In Wartung bis {when}", endMaintenance: "Wartung beenden", timeline: "Zustand im Lauf der Zeit", properties: "Eigenschaften", instance: "Instanz", check: "Prüfung", reason: "Grund", origin: "Bekannt aus", originOf: { mdns: "Netzwerksuche", config: "Konfiguration" }, deviceActivity: "Aktivität", allActivity: "Alle Aktivität", deviceChanges: "Änderungen", noChanges: "Noch keine Änderungen", everyState: "Alle", resetName: "Eigenen Namen verwerfen", saved: "Gespeichert", advertised: "Meldet sich als", noneFound: "Kein Gerät passt.", absent: "Nicht mehr im Netz",
-  changesOf: "Änderungen an", object: "Objekt", when: "Wann", actor: "Akteur", kind: "Art", fields: "Felder", imported: "übernommen", everyObject: "Alle Objekte", noResources: "Nichts wird nachverfolgt", noResourcesText: "Tragen Sie eine Ressource in die Konfiguration ein; jede Fassung ihrer Objekte bleibt erhalten:", noChangesText: "Änderungen erscheinen hier, wenn ein Ereignis dieser Art einen „record“ mitbringt.", objectHistory: "Geschichte von {name}",
-  retention: "Aufbewahrung", retentionHint: "Wie lange Einträge bleiben. 0 heißt ohne Grenze.", enabled: "Alte Einträge entfernen", maxDays: "Tage", maxEntries: "Einträge", maxBytes: "Größe (MiB)", perCategory: "Tage je Kategorie", perCategoryHint: "Leer: wie oben.", wouldRemove: { one: "Speichern entfernt jetzt {n} Eintrag.", other: "Speichern entfernt jetzt {n} Einträge." }, wouldKeep: "Speichern entfernt jetzt nichts.", overridden: "Hier gesetzt; gilt vor der Konfigurationsdatei.", fromFile: "Wie in der Konfigurationsdatei.", useFile: "Zurück zur Datei", storage: "Speicher", used: "Belegt", free: "Frei in der Datei", wal: "Write-Ahead-Log", perEntry: "Bytes je Eintrag", growth: "Einträge je Tag, 30 Tage", grows: "Etwa {size} am Tag", journal: "Journal", keys: "Schlüssel", keysHint: "Programme und Personen weisen sich mit einem Schlüssel aus. Er wird einmal gezeigt.", noKeys: "Es gibt keine Schlüssel.", label: "Name", roleName: "Rolle", tenant: "Mandant (optional)", addKey: "Schlüssel anlegen", keyOnce: "Dieser Schlüssel wird nur jetzt gezeigt. Kopieren Sie ihn.", revoke: "Widerrufen", revokeSure: "{name} widerrufen?", created: "Angelegt", exportTitle: "Export", exportHint: "Alles, was zu den Filtern passt, das Älteste zuerst.", exportAll: "Das ganze Journal, das Älteste zuerst.", exportLogin: "Export braucht einen Schlüssel: Melden Sie sich an.", clearTitle: "Journal leeren", clearHint: "Entfernt jeden Eintrag für immer. Einer bleibt und sagt, wer es war.", clearType: "Zum Bestätigen {word} eingeben", clearWord: "leeren", clearDo: "Alle Einträge entfernen", cleared: { one: "{n} Eintrag entfernt", other: "{n} Einträge entfernt" }, appearance: "Darstellung", language: "Sprache", theme: "Farben", themes: { system: "Wie das System", light: "Hell", dark: "Dunkel" }, entriesLabel: "Einträge", uptimeLabel: "Läuft seit", viewerHint: "Zum Ändern mit einem Admin-Schlüssel anmelden.", 
-  login: "Anmelden", logout: "Abmelden", loginTitle: "Mit Schlüssel anmelden", loginHint: "Einen anlegen, auf diesem Rechner:", keyField: "Schlüssel", loginFailed: "Dieser Schlüssel ist nicht bekannt.", loggedIn: "Angemeldet als {name}", mustLogin: "Diese Seite braucht einen Schlüssel.", producerOnly: "Dieser Schlüssel darf nur senden, nicht lesen.",
-  shortcuts: "Tastatur", keysOf: { "/": "Suchen", "j": "Nächster Eintrag", "k": "Voriger Eintrag", "Enter": "Öffnen", "Esc": "Schließen", "g d": "Übersicht", "g a": "Aktivität", "g v": "Geräte", "g c": "Änderungen", "g s": "Einstellungen", "?": "Diese Hilfe" },
-  own: {
-    "auth.denied": "{who} wurde {what} verweigert", "clock.stepped": "Die Uhr ist gesprungen{by}", "collector.started": "Der Collector ist gestartet", "collector.started.first": "Der Collector ist zum ersten Mal gestartet", "collector.started.unclean": "Der Collector ist nach einem Abbruch wieder gestartet{gap}", "collector.started.gap": "; seit {when} wurde nichts aufgezeichnet",
-    "collector.stopping": "Der Collector hält an", "config.rejected": "Die geänderte Konfiguration wurde abgelehnt, die alte gilt weiter{why}", "config.reloaded": "Die Konfiguration wurde neu geladen", "device.discovered": "{device} ist neu", "device.discovered.returned": "{device} ist zurück", "device.discovered.initial": "{device} ist da", "device.flapping": "{device} geht immer wieder an und aus",
-    "device.health_changed": "{device} wechselte den Zustand zu {state}", "device.health_changed.offline": "{device} ist offline", "device.health_changed.offline.n": { one: "{device} ist nach {n} fehlgeschlagenen Prüfung offline", other: "{device} ist nach {n} fehlgeschlagenen Prüfungen offline" }, "device.health_changed.suspect": "{device} antwortet nicht mehr", "device.health_changed.online": "{device} ist online", "device.health_changed.back": "{device} ist wieder online",
-    "device.lost": "{device} ist fort{why}", "device.lost.goodbye": " (hat sich verabschiedet)", "device.lost.silent": " (seit dem Start nicht gehört)", "device.lost.expired": " (nicht mehr gehört)", "device.restarted": "{device} hat neu gestartet", "device.updated": "{device} hat sich geändert{fields}",
-    "events.cleared": "{who} hat das Journal geleert: {count} entfernt", "events.exported": "{who} hat exportiert: {count}", "events.lost": "Vor der Aufzeichnung verloren: {count}{why}", "events.pruned": "Ausgedünnt: {count}", "key.created": "{who} hat den Schlüssel {key} angelegt", "key.revoked": "{who} hat den Schlüssel {key} widerrufen", "network.restored": "Das Netz ist wieder zu beobachten", "network.unobservable": "Das Netz ist nicht zu beobachten: zu viele Geräte fielen zugleich aus", "network.unobservable.n": "Das Netz ist nicht zu beobachten: {failing} von {online} Geräten fielen zugleich aus",
-    "settings.updated": "{who} hat {what} geändert", "storage.full": "Der Datenträger ist voll", "storage.quarantined": "Das Journal war beschädigt und wurde beiseitegelegt; ein neues hat begonnen", "storage.recovered": "Auf dem Datenträger ist wieder Platz",
-  },
-  done: "{who} hat {what} {past}", passive: "{what} wurde {past}", denied: "{who} durfte {what} nicht {base}", failedTo: "{who} konnte {what} nicht {base}", unsure: " (Ausgang unbekannt)", needs: " (nötig: {role})", invalid: " (ungültig: {fields})", wasDenied: " verweigert", hasFailed: " fehlgeschlagen", links: false,
-  verbs: { accepted: "angenommen|annehmen", added: "hinzugefügt|hinzufügen", approved: "genehmigt|genehmigen", archived: "archiviert|archivieren", assigned: "zugewiesen|zuweisen", cancelled: "abgebrochen|abbrechen", changed: "geändert|ändern", cleared: "geleert|leeren", closed: "geschlossen|schließen", completed: "abgeschlossen|abschließen", connected: "verbunden|verbinden", copied: "kopiert|kopieren", created: "angelegt|anlegen", deleted: "gelöscht|löschen", deployed: "ausgerollt|ausrollen", disabled: "abgeschaltet|abschalten", disconnected: "getrennt|trennen", downloaded: "heruntergeladen|herunterladen", enabled: "eingeschaltet|einschalten", executed: "ausgeführt|ausführen", exported: "exportiert|exportieren", granted: "gewährt|gewähren", imported: "importiert|importieren", installed: "installiert|installieren", invited: "eingeladen|einladen", locked: "gesperrt|sperren", merged: "zusammengeführt|zusammenführen", modified: "geändert|ändern", moved: "verschoben|verschieben", opened: "geöffnet|öffnen", paused: "angehalten|anhalten", printed: "gedruckt|drucken", published: "veröffentlicht|veröffentlichen", read: "gelesen|lesen", received: "empfangen|empfangen", registered: "registriert|registrieren", rejected: "abgelehnt|ablehnen", removed: "entfernt|entfernen", renamed: "umbenannt|umbenennen", requested: "angefragt|anfragen", reset: "zurückgesetzt|zurücksetzen", restarted: "neu gestartet|neu starten", restored: "wiederhergestellt|wiederherstellen", resumed: "fortgesetzt|fortsetzen", revoked: "widerrufen|widerrufen", saved: "gespeichert|speichern", scheduled: "geplant|planen", sent: "gesendet|senden", set: "gesetzt|setzen", shared: "geteilt|teilen", signed: "unterschrieben|unterschreiben", started: "gestartet|starten", stopped: "angehalten|anhalten", synced: "abgeglichen|abgleichen", unlocked: "entsperrt|entsperren", updated: "geändert|ändern", uploaded: "hochgeladen|hochladen", used: "benutzt|benutzen", verified: "geprüft|prüfen", viewed: "angesehen|ansehen" },
-  alone: { login: "{who} hat sich angemeldet|{who} durfte sich nicht anmelden|{who} konnte sich nicht anmelden", logout: "{who} hat sich abgemeldet|{who} durfte sich nicht abmelden|{who} konnte sich nicht abmelden", signed_up: "{who} hat sich registriert|{who} durfte sich nicht registrieren|{who} konnte sich nicht registrieren" },
-  ends: { appeared: "{what} ist aufgetaucht", crashed: "{what} ist abgestürzt", expired: "{what} ist abgelaufen", failed: "{what} ist fehlgeschlagen", finished: "{what} ist fertig", succeeded: "{what} ist gelungen", timed_out: "{what} hat zu lange gedauert" },
-};
+// Deutsch: en.js line by line.
+export default `
+Zum Inhalt
+Schließen
+Abbrechen
+Speichern
+Gespeichert
+Kopieren
+Kopiert
+Mehr laden
+Lädt…
+Alle ansehen
+Alle
+Heute
+Name
+Wann
+Alt
+Neu
+
+jemand
+etwas
+ein Gerät
+nichts
+an
+aus
+
+Live
+Die Verbindung ist unterbrochen. Was jetzt geschieht, erscheint, sobald sie wieder steht.
+Das ging nicht: {why}
+Diese Seite gibt es nicht.
+Das braucht einen Schlüssel: Melden Sie sich an.
+Dieser Schlüssel darf nur senden, nicht lesen.
+Anmelden
+Abmelden
+Einen anlegen, auf diesem Rechner:
+Dieser Schlüssel ist nicht bekannt.
+Tastatur
+
+Suchen
+Wörter in Aktionen, Personen, Objekten, Nachrichten…
+{name} entfernen
+Alle entfernen
+Anderer Wert
+Fehler
+Ansicht speichern
+Einträge im Lauf der Zeit
+Zeiten wählen…
+{n} {neuer Eintrag|neue Einträge}
+{n} {Eintrag|Einträge}
+Einträge
+Nichts passt
+Noch ist nichts geschehen
+Senden Sie ein erstes Ereignis, in einem Terminal auf diesem Rechner:
+Hier beginnt das Protokoll.
+später aufgezeichnet
+ wechselte {n}-mal den Zustand
+Zu Beginn gefunden: {n} {Gerät|Geräte}
+Einzelheiten
+Absender
+Löste aus
+Metadaten
+JSON im Original
+Diesen Eintrag gibt es im Journal nicht; vielleicht wurde er ausgedünnt.
+
+Braucht Aufmerksamkeit
+Nichts braucht Ihre Aufmerksamkeit.
+{n} {Gerät ist bekannt und antwortet.|Geräte sind bekannt; alle geprüften antworten.}
+Letzte Aktivität
+{n} Fehler heute
+{n} heute fehlgeschlagen oder verweigert
+Es wird nichts aufgezeichnet
+
+Noch keine Geräte
+Geräte, die sich im Netz melden, erscheinen hier von selbst. Andere kommen in die Konfiguration:
+Gerät suchen
+Adressen
+Dienste
+Zuerst gesehen
+Zuletzt gesehen
+Verfügbar
+Zustand im Lauf der Zeit
+Eigenschaften
+Prüfung
+Grund
+Meldet sich als
+Nicht mehr im Netz
+Umbenennen
+Ignorieren
+Wieder beobachten
+Wartung beenden
+
+Feld
+Art
+Änderungen erscheinen hier, wenn ein Ereignis dieser Art einen „record“ mitbringt.
+Tragen Sie eine Ressource in die Konfiguration ein; jede Fassung ihrer Objekte bleibt erhalten:
+
+Aufbewahrung
+Wie lange Einträge bleiben. 0 heißt ohne Grenze.
+Alte Einträge entfernen
+Tage
+Größe (MiB)
+Speichern entfernt jetzt {n} {Eintrag.|Einträge.}
+Hier gesetzt; gilt vor der Konfigurationsdatei.
+Zurück zur Datei
+
+Speicher
+Belegt
+Einträge je Tag, 30 Tage
+Etwa {size} am Tag
+Journal
+Schlüssel
+Es gibt keine Schlüssel.
+Rolle
+Schlüssel anlegen
+Dieser Schlüssel wird nur jetzt gezeigt. Kopieren Sie ihn.
+Widerrufen
+
+Export
+Journal leeren
+Entfernt jeden Eintrag für immer. Einer bleibt und sagt, wer es war.
+Zum Bestätigen {word} eingeben
+leeren
+Alle Einträge entfernen
+{n} {Eintrag|Einträge} entfernt
+
+Darstellung
+Sprache
+Farben
+{who} hat {what} {past}
+{what} wurde {past}
+{what} wurde von {who} nicht {past}
+{what} wurde von {who} nicht {past}
+ (Ausgang unbekannt)
+ (nötig: {role})
+ (ungültig: {fields})
+ verweigert
+ fehlgeschlagen
+[tab]
+Übersicht
+Aktivität
+Geräte
+Änderungen
+Einstellungen
+[category]
+Objekt
+Anmeldung
+Gerät
+Aufnahme
+System
+[outcome]
+Erfolg
+Fehlgeschlagen
+Verweigert
+Unbekannt
+[severity]
+Info
+Warnung
+Fehler
+[state]
+Online
+Offline
+Antwortet nicht
+Unbekannt
+Wechselhaft
+Wartung
+Ignoriert
+Nicht beobachtbar
+[source]
+Socket
+HTTP
+Plugin
+Netzwerksuche
+Prüfung
+Collector selbst
+NATS
+Konfiguration
+[role]
+Admin
+Leser
+Sender
+[change_type]
+Angelegt
+Geändert
+Gelöscht
+[assurance]
+Der Kernel bezeugt den Absender
+Mit API-Schlüssel gesendet
+Der Dienst selbst
+Nur vom Absender behauptet
+[field]
+Kategorie
+Ergebnis
+Schwere
+Aktion
+Akteur
+Objektart
+Objekt
+Quelle
+Kanal
+Modus
+Ziel
+Mandant
+Organisation
+Vorgang
+Von
+Bis
+Aufgezeichnet
+Im Namen von
+IP-Adresse
+Ausgelöst durch
+Zustand
+Benutzer
+Programm
+Schlüssel
+[theme]
+Wie das System
+Hell
+Dunkel
+[press]
+Nächster Eintrag
+Voriger Eintrag
+Öffnen
+Diese Hilfe
+[own]
+{who} wurde {what} verweigert
+Die Uhr ist um {seconds} s gesprungen
+Der Collector ist gestartet
+Der Collector ist zum ersten Mal gestartet
+Der Collector ist nach einem Abbruch wieder gestartet; seit {from} wurde nichts aufgezeichnet
+Der Collector hält an
+Die geänderte Konfiguration wurde abgelehnt, die alte gilt weiter: {error}
+Die Konfiguration wurde neu geladen
+{device} ist neu
+{device} ist zurück
+{device} geht immer wieder an und aus
+{device} wechselte den Zustand zu {state}
+{device} ist offline
+{device} ist nach {n} fehlgeschlagenen {Prüfung|Prüfungen} offline
+{device} antwortet nicht mehr
+{device} ist online
+{device} ist wieder online
+{device} ist fort
+{device} ist fort (hat sich verabschiedet)
+{device} ist fort (seit dem Start nicht gehört)
+{device} ist fort (nicht mehr gehört)
+{device} hat neu gestartet
+{device} hat sich geändert{fields}
+{who} hat das Journal geleert: {count} entfernt
+{who} hat exportiert: {count}
+Vor der Aufzeichnung verloren: {count}{why}
+Ausgedünnt: {count}
+{who} hat den Schlüssel {key} angelegt
+{who} hat den Schlüssel {key} widerrufen
+Das Netz ist wieder zu beobachten
+Das Netz ist nicht zu beobachten: zu viele Geräte fielen zugleich aus
+{who} hat {what} geändert
+Der Datenträger ist voll
+Das Journal war beschädigt und wurde beiseitegelegt; ein neues hat begonnen
+Auf dem Datenträger ist wieder Platz
+[verb]
+hinzugefügt
+genehmigt
+abgebrochen
+geändert
+geleert
+geschlossen
+abgeschlossen
+verbunden
+angelegt
+gelöscht
+abgeschaltet
+getrennt
+heruntergeladen
+eingeschaltet
+exportiert
+gewährt
+importiert
+installiert
+gesperrt
+verschoben
+geöffnet
+veröffentlicht
+empfangen
+abgelehnt
+entfernt
+umbenannt
+zurückgesetzt
+neu gestartet
+wiederhergestellt
+widerrufen
+gespeichert
+gesendet
+gesetzt
+geteilt
+gestartet
+angehalten
+entsperrt
+hochgeladen
+benutzt
+geprüft
+[alone]
+{who} hat sich angemeldet|{who} durfte sich nicht anmelden|{who} konnte sich nicht anmelden
+{who} hat sich abgemeldet|{who} durfte sich nicht abmelden|{who} konnte sich nicht abmelden
+[end]
+{what} ist abgestürzt
+{what} ist abgelaufen
+{what} ist fehlgeschlagen
+{what} ist fertig
+{what} ist gelungen
+{what} hat zu lange gedauert
+`

@@ -1,52 +1,311 @@
-export default {
-  tab: { dashboard: "Dashboard", activity: "Activity", devices: "Devices", changes: "Changes", settings: "Settings" },
-  category: { entity: "Entity", auth: "Sign-in", device: "Device", capture: "Capture", system: "System" },
-  outcome: { success: "Success", failure: "Failed", denied: "Denied", unknown: "Unknown" },
-  severity: { info: "Info", warning: "Warning", error: "Error" },
-  state: { online: "Online", offline: "Offline", suspect: "Not answering", unknown: "Unknown", flapping: "Flapping", maintenance: "Maintenance", ignored: "Ignored", unobservable: "Not observable" },
-  source: { unix: "Socket", http: "HTTP", queue: "Plugin", mdns: "Network discovery", health: "Health check", collector: "Collector itself", nats: "NATS" },
-  role: { admin: "Admin", viewer: "Viewer", producer: "Producer" },
-  change_type: { create: "Created", update: "Changed", delete: "Deleted" },
-  assurance: { peercred: "The kernel attests who sent it", key: "Sent with an API key", internal: "The daemon itself", asserted: "Only claimed by the sender" },
-  facet: { category: "Category", outcome: "Outcome", severity: "Severity", action: "Action", actor: "Actor", object_type: "Object type", object_id: "Object", source: "Source", channel: "Channel", mode: "Mode", target: "Target", tenant_id: "Tenant", org_id: "Organisation", correlation_id: "Correlation", since: "From", until: "Until", q: "Search" },
-  field: { seq: "Sequence", id: "Id", occurred_at: "Happened", recorded_at: "Recorded", action: "Action", category: "Category", outcome: "Outcome", severity: "Severity", source: "Source", actor: "Actor", on_behalf_of: "On behalf of", object: "Object", target: "Target", channel: "Channel", mode: "Mode", tenant_id: "Tenant", org_id: "Organisation", ip: "IP address", correlation_id: "Correlation", causation_id: "Caused by" },
-  preset: { all: "All", today: "Today", errors: "Errors", auth: "Sign-ins", devices: "Devices" },
-  skip: "Skip to content", nav: "Main", close: "Close", cancel: "Cancel", save: "Save", copy: "Copy", copied: "Copied", more: "Load more", loading: "Loading…", retry: "Try again", somebody: "somebody", something: "something", aDevice: "a device", aKey: "a key", access: "access", nothing: "nothing", on: "on", off: "off", none: "none", yes: "yes", no: "no",
-  lost: "The connection is lost. Nothing is missed: what happens now will be shown when it is back.", lostRetry: "Trying again…", restored: "Connected again", live: "Live", reset: "The journal was replaced; showing the new one.",
-  failed: "That did not work: {why}", notFound: "There is no such page.", goHome: "Go to the dashboard",
-  // Activity
-  search: "Search", searchHint: "Words in actions, people, objects, messages…", filters: "Filters", addFilter: "Filter by {name}", removeFilter: "Remove filter {name}: {value}", clearFilters: "Clear all", saveView: "Save view", viewName: "Name of this view", savedViews: "Saved views", removeView: "Remove view {name}", viewSaved: "View saved", otherValue: "Another value", noValues: "No values", find: "Find a value",
-  newEntries: { one: "{n} new entry", other: "{n} new entries" }, entries: { one: "{n} entry", other: "{n} entries" }, entriesAtLeast: "more than {n} entries",
-  emptyFeed: "Nothing matches", emptyFeedHint: "Remove a filter, or search for something else.", emptyJournal: "Nothing has happened yet", emptyJournalHint: "Send a first event from a terminal on this machine:", feedEnd: "This is where the log begins.", feed: "Entries",
-  anyTime: "Choose times…", histogram: "Entries over time", span: { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" }, from: "From", to: "To", 
-  foldFlap: { one: "{device} changed its state {n} time", other: "{device} changed its state {n} times" }, foldFound: { one: "{n} device was found at the start", other: "{n} devices were found at the start" }, unfold: "Show each", fold: "Fold",
-  // Drawer
-  details: "Details", who: "Producer", changes: "Changes", old: "Old", new: "New", fieldName: "Field", metadata: "Metadata", raw: "Raw JSON", chain: "Correlation chain", chainHint: "Everything of the same transaction, in order.", cause: "Caused by", permalink: "Copy link", history: "History of this object", onlyThis: "Only this", objectEvents: "All events of this object", late: "Recorded {span} after it happened", entryGone: "This entry is not in the journal; it may have been pruned.", uid: "User id", gid: "Group id", pid: "Process id", user: "User", comm: "Program", unit: "Unit", key: "Key", plugin: "Plugin", 
-  // Dashboard
-  attention: "Needs attention", calm: "Nothing needs your attention.", calmHint: { one: "{n} device is known and answers.", other: "{n} devices are known; all that were checked answer." }, noDevicesHint: "No device is known yet.", today: "Today", byCategory: "By category", byOutcome: "By outcome", recent: "Recent activity", viewAll: "View all", devices: "Devices", offlineSince: "Offline since {when}", suspectSince: "Not answering since {when}", isFlapping: "Keeps going online and offline", blind: "The network cannot be observed from here", blindHint: "Too many devices failed at once: that is this machine's own network.", errorsToday: { one: "{n} error today", other: "{n} errors today" }, failuresToday: { one: "{n} failed or denied today", other: "{n} failed or denied today" }, notRecording: "Events are not being recorded", diskFull: "The disk is full", lostEvents: { one: "{n} event was lost before it was recorded", other: "{n} events were lost before they were recorded" }, total: "Total",
-  // Devices
-  noDevices: "No devices yet", noDevicesText: "Devices that announce themselves on the network appear here by themselves. Add others to the configuration:", name: "Name", stateName: "State", addresses: "Addresses", types: "Services", lastSeen: "Last seen", firstSeen: "First seen", uptime: "Uptime", heartbeat: "The last 24 hours", heartbeatOf: "{name}: {share} up in the last 24 hours", unknownShare: "no data", since: "since {when}", findDevice: "Find a device", rename: "Rename", ignore: "Ignore", ignoreHint: "Ignored devices are not checked, and nothing is told of them.", attend: "Watch again", maintenance: "Maintenance", maintenanceFor: "Maintenance for", maintenanceUntil: "In maintenance until {when}", endMaintenance: "End maintenance", timeline: "State over time", properties: "Properties", instance: "Instance", check: "Check", reason: "Reason", origin: "Known from", originOf: { mdns: "Network discovery", config: "Configuration" }, deviceActivity: "Activity", allActivity: "All activity", deviceChanges: "Changes", noChanges: "No changes yet", everyState: "Every state", resetName: "Use the advertised name", saved: "Saved", advertised: "Advertised as", noneFound: "No device matches.", absent: "Gone from the network",
-  // Changes
-  changesOf: "Changes of", object: "Object", when: "When", actor: "Actor", kind: "Kind", fields: "Fields", imported: "imported", everyObject: "Every object", noResources: "No resource is audited", noResourcesText: "Add a resource to the configuration, and every version of its objects is kept:", noChangesText: "Changes appear here when an event of this type carries a record.", objectHistory: "History of {name}",
-  // Settings
-  retention: "Retention", retentionHint: "How long entries are kept. 0 means no limit.", enabled: "Remove old entries", maxDays: "Days", maxEntries: "Entries", maxBytes: "Size (MiB)", perCategory: "Days by category", perCategoryHint: "Empty: as above.", wouldRemove: { one: "Saving this removes {n} entry now.", other: "Saving this removes {n} entries now." }, wouldKeep: "Saving this removes nothing now.", overridden: "Set here; it overrides the configuration file.", fromFile: "As the configuration file says.", useFile: "Back to the file", storage: "Storage", used: "In use", free: "Free inside the file", wal: "Write-ahead log", perEntry: "Bytes an entry", growth: "Entries a day, 30 days", grows: "About {size} a day", journal: "Journal", keys: "Keys", keysHint: "Programs and people show a key to be known. A key is shown once.", noKeys: "There are no keys.", label: "Label", roleName: "Role", tenant: "Tenant (optional)", addKey: "Add key", keyOnce: "This key is shown once. Copy it now.", revoke: "Revoke", revokeSure: "Revoke {name}?", created: "Created", exportTitle: "Export", exportHint: "Everything that matches the filters you came with, oldest first.", exportAll: "Everything in the journal, oldest first.", exportLogin: "Export needs a key: log in first.", clearTitle: "Clear the journal", clearHint: "Removes every entry for good. One entry remains that says who did it.", clearType: "Type {word} to confirm", clearWord: "clear", clearDo: "Remove every entry", cleared: { one: "{n} entry removed", other: "{n} entries removed" }, appearance: "Appearance", language: "Language", theme: "Theme", themes: { system: "As the system", light: "Light", dark: "Dark" }, entriesLabel: "Entries", uptimeLabel: "Running for", viewerHint: "Log in with an admin key to change settings.", 
-  // Session
-  login: "Log in", logout: "Log out", loginTitle: "Log in with a key", loginHint: "Make one on this machine:", keyField: "Key", loginFailed: "This key is not known.", loggedIn: "Logged in as {name}", mustLogin: "This page needs a key.", producerOnly: "This key may only send events, not read them.",
-  // Keyboard
-  shortcuts: "Keyboard", keysOf: { "/": "Search", "j": "Next entry", "k": "Previous entry", "Enter": "Open it", "Esc": "Close", "g d": "Dashboard", "g a": "Activity", "g v": "Devices", "g c": "Changes", "g s": "Settings", "?": "This help" },
-  // Sentences
-  own: {
-    "auth.denied": "{who} was denied {what}", "clock.stepped": "The clock jumped{by}", "collector.started": "The collector started", "collector.started.first": "The collector started for the first time", "collector.started.unclean": "The collector started after it had been cut off{gap}", "collector.started.gap": "; nothing was recorded since {when}",
-    "collector.stopping": "The collector is stopping", "config.rejected": "The changed configuration was refused, the old one stays in force{why}", "config.reloaded": "The configuration was reloaded", "device.discovered": "{device} appeared", "device.discovered.returned": "{device} came back", "device.discovered.initial": "{device} is there", "device.flapping": "{device} keeps going online and offline",
-    "device.health_changed": "{device} changed its state to {state}", "device.health_changed.offline": "{device} went offline", "device.health_changed.offline.n": { one: "{device} went offline after {n} failed check", other: "{device} went offline after {n} failed checks" }, "device.health_changed.suspect": "{device} stopped answering", "device.health_changed.online": "{device} is online", "device.health_changed.back": "{device} is online again",
-    "device.lost": "{device} went away{why}", "device.lost.goodbye": " (it said goodbye)", "device.lost.silent": " (not heard since the start)", "device.lost.expired": " (not heard any more)", "device.restarted": "{device} restarted", "device.updated": "{device} changed{fields}",
-    "events.cleared": "{who} cleared the journal: {count} removed", "events.exported": "{who} exported {count}", "events.lost": "{count} lost before being recorded{why}", "events.pruned": "{count} pruned by retention", "key.created": "{who} created the key {key}", "key.revoked": "{who} revoked the key {key}", "network.restored": "The network can be observed again", "network.unobservable": "The network cannot be observed: too many devices failed at once", "network.unobservable.n": "The network cannot be observed: {failing} of {online} devices failed at once",
-    "settings.updated": "{who} changed {what}", "storage.full": "The disk is full", "storage.quarantined": "The journal was damaged and set aside; a new one was begun", "storage.recovered": "There is room on the disk again",
-  },
-  done: "{who} {past} {what}", passive: "{what} was {past}", denied: "{who} was not allowed to {base} {what}", failedTo: "{who} failed to {base} {what}", unsure: " (outcome unknown)", needs: " (needs {role})", invalid: " (invalid: {fields})", wasDenied: " was denied", hasFailed: " failed", links: true,
-  verbs: {
-    accepted: "accepted|accept|from", added: "added|add|to", approved: "approved|approve", archived: "archived|archive|in", assigned: "assigned|assign|to", cancelled: "cancelled|cancel", changed: "changed|change", cleared: "cleared|clear", closed: "closed|close", completed: "completed|complete", connected: "connected|connect|to", copied: "copied|copy|to", created: "created|create", deleted: "deleted|delete|from", deployed: "deployed|deploy|to", disabled: "disabled|disable", disconnected: "disconnected|disconnect|from", downloaded: "downloaded|download|from", enabled: "enabled|enable", executed: "executed|execute|on", exported: "exported|export|to", granted: "granted|grant|to", imported: "imported|import|from", installed: "installed|install|on", invited: "invited|invite|to", locked: "locked|lock", merged: "merged|merge|into", modified: "changed|change", moved: "moved|move|to", opened: "opened|open", paused: "paused|pause", printed: "printed|print|on", published: "published|publish|to", read: "read|read", received: "received|receive|from", registered: "registered|register|with", rejected: "rejected|reject", removed: "removed|remove|from", renamed: "renamed|rename|to", requested: "requested|request|from", reset: "reset|reset", restarted: "restarted|restart|on", restored: "restored|restore|from", resumed: "resumed|resume", revoked: "revoked|revoke|from", saved: "saved|save|to", scheduled: "scheduled|schedule", sent: "sent|send|to", set: "set|set", shared: "shared|share|with", signed: "signed|sign", started: "started|start|on", stopped: "stopped|stop|on", synced: "synchronised|synchronise|with", unlocked: "unlocked|unlock", updated: "changed|change", uploaded: "uploaded|upload|to", used: "used|use|on", verified: "verified|verify|with", viewed: "viewed|view",
-  },
-  alone: { login: "{who} logged in|{who} was not allowed to log in|{who} failed to log in", logout: "{who} logged out|{who} was not allowed to log out|{who} failed to log out", signed_up: "{who} signed up|{who} was not allowed to sign up|{who} failed to sign up" },
-  ends: { appeared: "{what} appeared", crashed: "{what} crashed", expired: "{what} expired", failed: "{what} failed", finished: "{what} finished", succeeded: "{what} succeeded", timed_out: "{what} timed out" },
-};
+// English, and the keys of all languages. How catalogues are read, i18n.js tells.
+export default `
+skip Skip to content
+close Close
+cancel Cancel
+save Save
+saved Saved
+copy Copy
+copied Copied
+more Load more
+loading Loading…
+viewAll View all
+all All
+today Today
+name Name
+when When
+old Old
+new New
+
+somebody somebody
+something something
+aDevice a device
+nothing nothing
+on on
+off off
+
+live Live
+lost The connection is lost. What happens now will be shown when it is back.
+failed That did not work: {why}
+notFound There is no such page.
+mustLogin This needs a key: log in.
+producerOnly This key may only send events, not read them.
+login Log in
+logout Log out
+loginHint Make one on this machine:
+loginFailed This key is not known.
+shortcuts Keyboard
+
+search Search
+searchHint Words in actions, people, objects, messages…
+remove Remove {name}
+clearFilters Clear all
+otherValue Another value
+errors Errors
+saveView Save view
+histogram Entries over time
+anyTime Choose times…
+newEntries {n} new {entry|entries}
+entries {n} {entry|entries}
+entriesKept Entries
+emptyFeed Nothing matches
+emptyJournal Nothing has happened yet
+emptyJournalHint Send a first event from a terminal on this machine:
+feedEnd This is where the log begins.
+cameLate recorded later
+foldFlap  changed its state {n} {time|times}
+foldFound {n} {device was|devices were} found at the start
+details Details
+who Producer
+effects Led to
+metadata Metadata
+raw Raw JSON
+entryGone This entry is not in the journal; it may have been pruned.
+
+attention Needs attention
+calm Nothing needs your attention.
+calmHint {n} {device is known and answers.|devices are known; all that were checked answer.}
+recent Recent activity
+errorsToday {n} {error|errors} today
+failuresToday {n} failed or denied today
+notRecording Events are not being recorded
+
+noDevices No devices yet
+noDevicesText Devices that announce themselves on the network appear here by themselves. Add others to the configuration:
+findDevice Find a device
+addresses Addresses
+types Services
+firstSeen First seen
+lastSeen Last seen
+uptime Uptime
+timeline State over time
+properties Properties
+check Check
+reason Reason
+advertised Advertised as
+absent Gone from the network
+rename Rename
+ignore Ignore
+attend Watch again
+endMaintenance End maintenance
+
+fieldName Field
+kind Kind
+noChangesText Changes appear here when an event of this type carries a record.
+noResourcesText Add a resource to the configuration, and every version of its objects is kept:
+
+retention Retention
+retentionHint How long entries are kept. 0 means no limit.
+enabled Remove old entries
+maxDays Days
+maxBytes Size (MiB)
+wouldRemove Saving this removes {n} {entry|entries} now.
+overridden Set here; it overrides the configuration file.
+useFile Back to the file
+
+storage Storage
+used In use
+growth Entries a day, 30 days
+grows About {size} a day
+journal Journal
+keys Keys
+noKeys There are no keys.
+roleName Role
+addKey Add key
+keyOnce This key is shown once. Copy it now.
+revoke Revoke
+
+exportTitle Export
+clearTitle Clear the journal
+clearHint Removes every entry for good. One entry remains that says who did it.
+clearType Type {word} to confirm
+clearWord clear
+clearDo Remove every entry
+cleared {n} {entry|entries} removed
+
+appearance Appearance
+language Language
+theme Theme
+done {who} {past} {what}
+passive {what} was {past}
+denied {who} was not allowed to {base} {what}
+failedTo {who} failed to {base} {what}
+unsure  (outcome unknown)
+needs  (needs {role})
+invalid  (invalid: {fields})
+wasDenied  was denied
+hasFailed  failed
+[tab]
+dashboard Dashboard
+activity Activity
+devices Devices
+changes Changes
+settings Settings
+[category]
+entity Entity
+auth Sign-in
+device Device
+capture Capture
+system System
+[outcome]
+success Success
+failure Failed
+denied Denied
+unknown Unknown
+[severity]
+info Info
+warning Warning
+error Error
+[state]
+online Online
+offline Offline
+suspect Not answering
+unknown Unknown
+flapping Flapping
+maintenance Maintenance
+ignored Ignored
+unobservable Not observable
+[source]
+unix Socket
+http HTTP
+queue Plugin
+mdns Network discovery
+health Health check
+collector Collector itself
+nats NATS
+config Configuration
+[role]
+admin Admin
+viewer Viewer
+producer Producer
+[change_type]
+create Created
+update Changed
+delete Deleted
+[assurance]
+peercred The kernel attests who sent it
+key Sent with an API key
+internal The daemon itself
+asserted Only claimed by the sender
+[field]
+category Category
+outcome Outcome
+severity Severity
+action Action
+actor Actor
+object_type Object type
+object_id Object
+source Source
+channel Channel
+mode Mode
+target Target
+tenant_id Tenant
+org_id Organisation
+correlation_id Correlation
+since From
+until Until
+recorded_at Recorded
+on_behalf_of On behalf of
+ip IP address
+causation_id Caused by
+state State
+user User
+comm Program
+key Key
+[theme]
+system As the system
+light Light
+dark Dark
+[press]
+j Next entry
+k Previous entry
+Enter Open it
+? This help
+[own]
+auth.denied {who} was denied {what}
+clock.stepped The clock jumped by {seconds} s
+collector.started The collector started
+collector.started/first The collector started for the first time
+collector.started/unclean The collector started after it had been cut off; nothing was recorded since {from}
+collector.stopping The collector is stopping
+config.rejected The changed configuration was refused, the old one stays in force: {error}
+config.reloaded The configuration was reloaded
+device.discovered {device} appeared
+device.discovered/returned {device} came back
+device.flapping {device} keeps going online and offline
+device.health_changed {device} changed its state to {state}
+device.health_changed/offline {device} went offline
+device.health_changed/failed {device} went offline after {n} failed {check|checks}
+device.health_changed/suspect {device} stopped answering
+device.health_changed/online {device} is online
+device.health_changed/back {device} is online again
+device.lost {device} went away
+device.lost/goodbye {device} went away (it said goodbye)
+device.lost/silent {device} went away (not heard since the start)
+device.lost/expired {device} went away (not heard any more)
+device.restarted {device} restarted
+device.updated {device} changed{fields}
+events.cleared {who} cleared the journal: {count} removed
+events.exported {who} exported {count}
+events.lost {count} lost before being recorded{why}
+events.pruned {count} pruned by retention
+key.created {who} created the key {key}
+key.revoked {who} revoked the key {key}
+network.restored The network can be observed again
+network.unobservable The network cannot be observed: too many devices failed at once
+settings.updated {who} changed {what}
+storage.full The disk is full
+storage.quarantined The journal was damaged and set aside; a new one was begun
+storage.recovered There is room on the disk again
+[verb]
+added add|to
+approved approve
+cancelled cancel
+changed change
+cleared clear
+closed close
+completed complete
+connected connect|to
+created create
+deleted delete|from
+disabled disable
+disconnected disconnect|from
+downloaded download|from
+enabled enable
+exported export|to
+granted grant|to
+imported import|from
+installed install|on
+locked lock
+moved move|to
+opened open
+published publish|to
+received receive|from
+rejected reject
+removed remove|from
+renamed rename|to
+reset reset
+restarted restart|on
+restored restore|from
+revoked revoke|from
+saved save|to
+sent send|to
+set set
+shared share|with
+started start|on
+stopped stop|on
+unlocked unlock
+uploaded upload|to
+used use|on
+verified verify|with
+[alone]
+login {who} logged in|{who} was not allowed to log in|{who} failed to log in
+logout {who} logged out|{who} was not allowed to log out|{who} failed to log out
+[end]
+crashed {what} crashed
+expired {what} expired
+failed {what} failed
+finished {what} finished
+succeeded {what} succeeded
+timed_out {what} timed out
+`

@@ -1,269 +1,194 @@
 // The list: as many entries as are loaded, as few nodes as fit on the screen. Every line is equally
-// high, so that a place in the list is a multiplication, and 100,000 lines are no more than 40.
-import { h, icon, replace } from "./dom.js";
-import { get } from "./api.js";
-import { t } from "./i18n.js";
-import { ago, clock, day, exact, number, DAY } from "./format.js";
-import { items } from "./fold.js";
-import { forApi, matcher } from "./filters.js";
-import { sentence, sentenceText } from "./sentence.js";
-import { sayText } from "./i18n.js";
-import { withQuery } from "./router.js";
+// high: a place in the list is a multiplication, and 100,000 lines are some 60 nodes.
+import { bdi, button, day, get, h, icon, number, replace, route, t } from "./kit.js"
+import { items } from "./fold.js"
+import { forApi } from "./filters.js"
+import { categoryIcon, line, relink, when } from "./line.js"
 
-const FIRST = 100, NEXT = 200, OVERSCAN = 12, BREATH = 200;
-// A page that is open for weeks forgets what is far down (it is loaded again when wanted), and of what
-// waits too long it keeps no more than it can show.
-const HELD = 100_000, WAITING = 5_000;
-
-const CATEGORIES = new Set(["device", "entity", "auth", "capture", "system"]);
-const OUTCOME_ICON = { failure: "error", denied: "deny", unknown: "info" };
-
-/** A small mark with an icon and a word: never colour alone. */
-export const mark = (kind, name, text) => h("span", { class: `mark ${kind}` }, icon(name), text);
-
-/** What stands out of an entry: its outcome where it is not success, else its severity. */
-export function marks(entry) {
-  if (entry.outcome !== "success") return [mark(`is-${entry.outcome}`, OUTCOME_ICON[entry.outcome] ?? "info", sayText("outcome", entry.outcome))];
-  if (entry.severity === "error") return [mark("is-failure", "error", sayText("severity", "error"))];
-  if (entry.severity === "warning") return [mark("is-warning", "alert", sayText("severity", "warning"))];
-  return [];
-}
-
-export const categoryIcon = category => h("span", { class: `cat cat-${CATEGORIES.has(category) ? category : "other"}`, title: sayText("category", category) },
-  icon(CATEGORIES.has(category) ? category : "other"), h("span", { class: "unseen" }, sayText("category", category) + ": "));
-
-/** A time that grows old by itself: how long ago, the exact one on hover. */
-export function when(moment, now = Date.now()) {
-  const age = now - Date.parse(moment);
-  return h("time", { datetime: moment, title: exact(moment), class: "when", "data-ago": "" }, age < DAY ? ago(moment, now, "narrow") : clock(moment));
-}
-setInterval(() => {
-  for (const node of document.querySelectorAll("time[data-ago]")) {
-    const moment = node.getAttribute("datetime");
-    if (Date.now() - Date.parse(moment) < DAY) node.textContent = ago(moment, Date.now(), "narrow");
-  }
-}, 20e3);
-
-/** One line of the feed, without its place. */
-export function line(entry, { inside = false } = {}) {
-  return h("a", { class: `line${inside ? " inside" : ""} sev-${entry.severity === "error" || entry.severity === "warning" ? entry.severity : "info"}`, href: withQuery({ entry: entry.seq }), "data-seq": entry.seq },
-    categoryIcon(entry.category), h("span", { class: "said" }, sentence(entry)), h("span", { class: "marks" }, marks(entry)), when(entry.occurred_at));
-}
+const FIRST = 100, NEXT = 200, OVERSCAN = 12, AHEAD = 40, BREATH = 200
+// A page that is open for weeks forgets what is far down and waits too long; it is loaded again when wanted.
+const HELD = 100_000, WAITING = 5_000
 
 export class Feed {
-  /** `changed` is called when what is loaded, or what waits, has changed. */
-  constructor(changed) {
-    this.changed = changed;
-    this.box = h("div", { class: "feed", role: "list", "aria-label": t("feed") });
-    this.more = h("div", { class: "feed-more" });
-    this.node = h("div", { class: "feed-wrap" }, this.box, this.more);
-    this.nodes = new Map();
-    this.open = new Set();
-    this.box.addEventListener("focusin", event => { this.selected = event.target.closest("[data-key]")?.dataset.key ?? this.selected; });
-    this.onScroll = () => { this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); }); };
-    addEventListener("scroll", this.onScroll, { passive: true });
-    addEventListener("resize", this.onScroll);
-  }
+	/** `changed` is called when what is loaded or waits has changed, `took` with what came in. */
+	constructor(changed, took, signal) {
+		const select = event => { this.selected = event.target.closest("[data-key]")?.dataset.key ?? this.selected; }
+		this.box = h(".feed", { role: "list", label: t("entriesKept"), onfocusin: select })
+		this.end = h(".feed-more")
+		Object.assign(this, { changed, took, signal, node: h("", this.box, this.end), nodes: new Map(), open: new Set() })
+		const draw = () => { this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); }); }
+		for (const type of ["scroll", "resize"]) addEventListener(type, draw, { passive: true, signal })
+		signal.addEventListener("abort", () => this.asking?.abort())
+	}
 
-  leave() {
-    removeEventListener("scroll", this.onScroll);
-    removeEventListener("resize", this.onScroll);
-    this.asking?.abort();
-    this.left = true;
-  }
+	ask(parameters) {
+		return get(`/events?${new URLSearchParams([...this.query, ...Object.entries(parameters)])}`, this.asking.signal)
+	}
 
-  /** Loads the newest entries for these filters; what was shown stays until they are there. */
-  async reset(query) {
-    this.asking?.abort();
-    this.asking = new AbortController();
-    this.query = forApi(query);
-    this.passes = matcher(query);
-    this.waiting = [];
-    this.overrun = false;
-    this.busy = true;
-    this.failed = null;
-    try {
-      const asked = new URLSearchParams(this.query);
-      asked.set("limit", FIRST);
-      const page = await get(`/events?${asked}`, this.asking.signal);
-      this.entries = page.entries;
-      this.next = page.has_more ? page.next_before_seq : null;
-      // What was recorded while the answer was on its way is in the waiting list, or in the answer.
-      const newest = this.entries[0]?.seq ?? 0;
-      this.entries = [...this.waiting.filter(entry => entry.seq > newest).reverse(), ...this.entries];
-      this.waiting = [];
-      this.count(asked);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.failed = error;
-      this.entries ??= [];
-    }
-    this.busy = false;
-    this.clear();
-    this.rebuild();
-  }
+	/** Loads the newest entries; what was shown stays until they are there. */
+	async reset(query = route().query) {
+		this.asking?.abort()
+		this.asking = new AbortController()
+		this.query = forApi(query)
+		this.waiting = []
+		this.heard = []
+		this.total = this.selected = null
+		this.newest = 0
+		await this.load({ limit: FIRST }, ({ entries }) => {
+			this.newest = Math.max(this.newest, entries[0]?.seq ?? 0)
+			this.waiting = this.waiting.filter(entry => entry.seq > (entries[0]?.seq ?? 0))
+			this.entries = entries
+			for (const key of this.nodes.keys()) this.drop(key)
+			this.count()
+		})
+		if (this.atRest()) this.takeIn()
+	}
 
-  clear() {
-    for (const node of this.nodes.values()) node.remove();
-    this.nodes.clear();
-  }
+	loadMore() { if (!this.busy && this.next) this.load({ limit: NEXT, before_seq: this.next }, ({ entries }) => { for (const entry of entries) this.entries.push(entry); }); }
 
-  async count(asked) {
-    asked.set("limit", 1);
-    asked.set("total", "true");
-    const signal = this.asking.signal;
-    try {
-      const page = await get(`/events?${asked}`, signal);
-      this.total = page.total === null ? t("entriesAtLeast", { n: number(page.total_at_least) }) : t("entries", { n: page.total }).replace(String(page.total), number(page.total));
-    } catch { this.total = ""; }
-    if (!signal.aborted) this.changed();
-  }
+	async load(parameters, take) {
+		const { signal } = this.asking
+		this.busy = true
+		this.failed = null
+		this.drawEnd()
+		try {
+			const page = await this.ask(parameters)
+			take(page)
+			this.next = page.has_more ? page.next_before_seq : null
+		} catch (error) {
+			if (signal.aborted) return
+			this.failed = error
+			this.entries ??= []
+		}
+		this.busy = false
+		this.rebuild()
+	}
 
-  async loadMore() {
-    if (this.busy || !this.next) return;
-    this.busy = true;
-    this.drawEnd();
-    try {
-      const asked = new URLSearchParams(this.query);
-      asked.set("limit", NEXT);
-      asked.set("before_seq", this.next);
-      const page = await get(`/events?${asked}`, this.asking.signal);
-      this.entries.push(...page.entries);
-      this.next = page.has_more ? page.next_before_seq : null;
-      this.failed = null;
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.failed = error;
-    }
-    this.busy = false;
-    this.rebuild();
-  }
+	async count() {
+		const { signal } = this.asking, { total, total_at_least: least } = await this.ask({ limit: 1, total: true }).catch(() => ({}))
+		this.total = least ? t("entries", { n: `> ${number(least)}` }) : total >= 0 ? t("entries", { n: total }) : ""
+		if (!signal.aborted) this.changed()
+	}
 
-  /** New entries, oldest first. They go in where nobody is reading; else they wait for a click. */
-  hear(entries) {
-    if (!this.passes) return;
-    const wanted = entries.filter(this.passes);
-    if (!wanted.length) return;
-    this.waiting.push(...wanted);
-    if (this.waiting.length > WAITING) this.overrun = true;
-    // However fast they come, a few redraws a second are enough.
-    this.flow ??= setTimeout(() => {
-      this.flow = null;
-      if (this.left) return;
-      if (!this.busy && this.atRest()) this.takeIn(); else this.changed();
-    }, BREATH);
-  }
+	/** New entries, oldest first, go in where nobody is reading; else they wait for a click. */
+	hear(entries) {
+		this.heard.push(...entries)
+		this.flow ??= setTimeout(() => { this.flow = null; this.sort(); }, BREATH)
+	}
 
-  atRest() { return scrollY < 8 && !this.selected && !new URLSearchParams(location.search).has("entry"); }
+	async sort() {
+		const { asking, heard } = this
+		if (this.signal.aborted || !heard.length) return
+		this.heard = []
+		// Which of them pass filters, the API knows.
+		const { entries, has_more } = this.query.size ? await this.ask({ after_seq: heard[0].seq - 1, limit: NEXT }).catch(() => ({ entries: [] })) : { entries: heard }
+		const fresh = entries.filter(entry => entry.seq > this.newest)
+		if (asking !== this.asking || !fresh.length) return
+		this.newest = fresh.at(-1).seq
+		this.overrun = has_more || this.waiting.push(...fresh) > WAITING
+		this.took(fresh)
+		if (this.atRest()) this.takeIn(); else this.changed()
+	}
 
-  takeIn() {
-    if (this.overrun) { this.reset(new URLSearchParams(location.search)); return; }
-    if (this.entries.length > HELD) {
-      this.entries.length = HELD / 2;
-      this.next = this.entries.at(-1).seq;
-    }
-    this.entries.unshift(...this.waiting.reverse());
-    this.waiting = [];
-    this.rebuild();
-  }
+	atRest() { return !this.busy && scrollY < 8 && !this.selected && !route().query.has("entry"); }
 
-  showWaiting() {
-    this.selected = null;
-    document.activeElement?.blur?.();
-    scrollTo({ top: 0 });
-    this.takeIn();
-  }
+	takeIn() {
+		if (this.overrun) { this.overrun = false; this.reset(); }
+		if (!this.waiting.length) return
+		if (this.entries.length > HELD) {
+			this.entries.length = HELD / 2
+			this.next = this.entries.at(-1).seq
+		}
+		this.entries.unshift(...this.waiting.reverse())
+		this.waiting = []
+		this.rebuild()
+	}
 
-  rebuild() {
-    if (this.left) return;
-    this.items = items(this.entries, this.open);
-    this.height = parseFloat(getComputedStyle(this.box).getPropertyValue("--line")) || 36;
-    this.box.style.setProperty("height", `${this.items.length * this.height}px`);
-    const focused = this.selected && document.activeElement?.closest?.("[data-key]") ? this.selected : null;
-    // A fold may have grown; every other line says what it said.
-    for (const [key, node] of this.nodes) if (key.startsWith("fold:")) { node.remove(); this.nodes.delete(key); }
-    this.draw();
-    this.drawEnd();
-    if (focused) this.nodes.get(focused)?.firstChild.focus({ preventScroll: true });
-    this.changed();
-  }
+	showWaiting() {
+		document.activeElement?.blur?.()
+		scrollTo({ top: 0 })
+		this.selected = null
+		this.takeIn()
+	}
 
-  draw() {
-    if (!this.items || this.left) return;
-    const height = parseFloat(getComputedStyle(this.box).getPropertyValue("--line")) || 36;
-    if (height !== this.height) { this.rebuild(); return; }
-    const top = this.box.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor(-top / height) - OVERSCAN);
-    const last = Math.min(this.items.length, Math.ceil((innerHeight - top) / height) + OVERSCAN);
-    const kept = new Set();
-    for (let at = first; at < last; at += 1) {
-      const item = this.items[at];
-      kept.add(item.key);
-      let node = this.nodes.get(item.key);
-      if (!node) {
-        node = this.drawn(item);
-        this.nodes.set(item.key, node);
-      }
-      node.style.setProperty("transform", `translateY(${at * height}px)`);
-      node.setAttribute("aria-posinset", at + 1);
-      node.setAttribute("aria-setsize", this.items.length);
-      if (!node.isConnected) this.box.append(node);
-    }
-    for (const [key, node] of this.nodes) if (!kept.has(key)) { node.remove(); this.nodes.delete(key); }
-    // Reading order is the order of nodes: appended ones may have come from above.
-    const order = [...this.nodes.values()].sort((a, b) => a.getAttribute("aria-posinset") - b.getAttribute("aria-posinset"));
-    order.forEach((node, at) => { if (this.box.children[at] !== node) this.box.insertBefore(node, this.box.children[at] ?? null); });
-    if (last > this.items.length - 40) this.loadMore();
-  }
+	/** Forgets what is selected, so that new entries flow in again. */
+	release() { this.selected = null; if (this.atRest()) this.takeIn(); }
+	relink() { relink(this.node); }
+	lineHeight() { return parseFloat(getComputedStyle(this.box).getPropertyValue("--line")); }
+	focus() { this.nodes.get(this.selected)?.firstChild.focus({ preventScroll: true }); }
 
-  drawn(item) {
-    const content = item.kind === "day" ? h("h2", { class: "day" }, day(item.day)) : item.kind === "fold" ? this.foldLine(item) : line(item.entry, item);
-    return h("div", { class: `row row-${item.kind}`, role: "listitem", "data-key": item.key }, content);
-  }
+	rebuild() {
+		if (this.signal.aborted) return
+		this.items = items(this.entries, this.open)
+		this.height = this.lineHeight()
+		this.box.style.setProperty("height", `${this.items.length * this.height}px`)
+		const focused = this.nodes.get(this.selected)?.contains(document.activeElement)
+		// A fold may have grown; every other line says what it said.
+		for (const key of this.nodes.keys()) if (key.startsWith("fold:")) this.drop(key)
+		this.draw()
+		this.drawEnd()
+		if (focused) this.focus()
+		this.changed()
+	}
 
-  foldLine(item) {
-    const { entries, what } = item, newest = entries[0], n = entries.length;
-    const text = what === "found" ? t("foldFound", { n }) : t("foldFlap", { n, device: "\u0001" }).split("\u0001");
-    const said = what === "found" ? text : [text[0], h("bdi", { class: "name" }, newest.object_name ?? newest.object_id), text[1]];
-    return h("button", { class: "line fold", type: "button", "aria-expanded": String(item.open), on: { click: () => this.toggle(item.key) } },
-      categoryIcon("device"), h("span", { class: "said" }, said), h("span", { class: "marks" }, h("span", { class: "mark" }, icon(item.open ? "down" : "right"), t(item.open ? "fold" : "unfold"))), when(newest.occurred_at));
-  }
+	drop(key) { this.nodes.get(key).remove(); this.nodes.delete(key); }
 
-  toggle(key) {
-    if (!this.open.delete(key)) this.open.add(key);
-    this.selected = key;
-    this.rebuild();
-    this.nodes.get(key)?.firstChild.focus({ preventScroll: true });
-  }
+	draw() {
+		const { height, box, nodes, items: all } = this
+		if (!all) return
+		if (this.lineHeight() !== height) { this.rebuild(); return; }
+		const { top } = box.getBoundingClientRect(), first = Math.max(0, Math.floor(-top / height) - OVERSCAN), last = Math.ceil((innerHeight - top) / height) + OVERSCAN
+		const shown = all.slice(first, Math.max(first, last)), kept = new Set(shown.map(item => item.key))
+		for (const key of nodes.keys()) if (!kept.has(key)) this.drop(key)
+		// Reading order is the order of nodes.
+		let next = box.firstChild
+		shown.forEach((item, at) => {
+			const node = nodes.get(item.key) ?? this.drawn(item)
+			nodes.set(item.key, node)
+			node.style.setProperty("transform", `translateY(${(first + at) * height}px)`)
+			node.setAttribute("aria-posinset", first + at + 1)
+			node.setAttribute("aria-setsize", all.length)
+			if (node === next) next = next.nextSibling; else box.insertBefore(node, next)
+		})
+		if (last > all.length - AHEAD && !this.failed) this.loadMore()
+	}
 
-  drawEnd() {
-    const button = (text, work) => h("button", { type: "button", class: "quiet", on: { click: work } }, text);
-    replace(this.more,
-      this.failed ? [h("span", {}, t("failed", { why: this.failed.message })), button(t("retry"), () => { this.failed = null; this.next ? this.loadMore() : this.reset(new URLSearchParams(location.search)); })]
-      : this.busy ? h("span", {}, t("loading"))
-      : this.next ? button(t("more"), () => this.loadMore())
-      : this.entries?.length ? h("span", {}, t("feedEnd")) : null);
-  }
+	drawn(item) {
+		const content = item.kind === "day" ? h("h2.day", day(item.day), item.late && h("span.hint", t("cameLate"))) : item.kind === "fold" ? this.foldLine(item) : line(item.entry, item)
+		return h(".row.row-" + item.kind, { role: "listitem", "data-key": item.key }, content)
+	}
 
-  /** Moves the selection by `step` lines; day headings are passed over. */
-  step(step) {
-    if (!this.items?.length) return;
-    let at = this.items.findIndex(item => item.key === this.selected);
-    if (at < 0) at = step > 0 ? -1 : this.items.length;
-    do at += step; while (this.items[at]?.kind === "day");
-    const item = this.items[at];
-    if (!item) return;
-    this.selected = item.key;
-    const top = this.box.getBoundingClientRect().top + scrollY + at * this.height;
-    const head = document.querySelector(".top")?.offsetHeight ?? 0;
-    if (top < scrollY + head + this.height) scrollTo({ top: top - head - this.height * 2 });
-    else if (top > scrollY + innerHeight - this.height * 2) scrollTo({ top: top - innerHeight + this.height * 3 });
-    this.draw();
-    this.nodes.get(item.key)?.firstChild.focus({ preventScroll: true });
-  }
+	foldLine({ key, entries, day, found, open }) {
+		const [newest] = entries, n = entries.length
+		return button(".line", () => this.toggle(key), { "aria-expanded": String(open) }, categoryIcon("device"),
+			h("span.said", found ? t("foldFound", { n }) : [bdi(newest.object_name ?? newest.object_id, ".name"), t("foldFlap", { n })]),
+			h("span.marks", icon(open ? "down" : "right")), when(newest.occurred_at, day))
+	}
 
-  /** Forgets what is selected, so that new entries flow in again. */
-  release() { this.selected = null; if (this.waiting?.length && this.atRest()) this.takeIn(); }
+	toggle(key) {
+		if (!this.open.delete(key)) this.open.add(key)
+		this.selected = key
+		this.rebuild()
+		this.focus()
+	}
+
+	drawEnd() {
+		const more = () => { this.failed = null; if (this.entries.length) this.loadMore(); else this.reset(); }
+		replace(this.end, this.failed && t("failed", { why: this.failed.message }), this.busy ? t("loading") : this.next || this.failed ? button(".quiet", more, t("more")) : this.entries?.length ? t("feedEnd") : null)
+	}
+
+	/** Moves the selection, over day headings. */
+	step(step) {
+		if (!this.items?.length) return
+		let at = this.items.findIndex(item => item.key === this.selected)
+		if (at < 0) at = step > 0 ? -1 : this.items.length
+		do at += step; while (this.items[at]?.kind === "day")
+		if (!this.items[at]) return
+		this.selected = this.items[at].key
+		const { height } = this, head = document.querySelector(".top").offsetHeight, top = this.box.getBoundingClientRect().top + scrollY + at * height
+		if (top < scrollY + head + height) scrollTo({ top: top - head - height * 2 })
+		else if (top > scrollY + innerHeight - height * 2) scrollTo({ top: top - innerHeight + height * 3 })
+		this.draw()
+		this.focus()
+	}
 }
-
-export const label = sentenceText;

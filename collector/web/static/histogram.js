@@ -1,147 +1,124 @@
-// Entries over time, by severity. A drag chooses a span, a click a bar; the two fields beside it do the
-// same for whoever does not drag.
-import { h, s, replace } from "./dom.js";
-import { get } from "./api.js";
-import { t, sayText } from "./i18n.js";
-import { short, dayMonth, number, clock, HOUR, DAY } from "./format.js";
-import { forApi, momentOf } from "./filters.js";
-import { go, withQuery } from "./router.js";
+// Entries over time, by severity. A drag chooses a span, a click a bar; so do two fields, without dragging.
+import { choice, clock, dayMonth, get, go, h, measured, number, replace, s, say, short, t, withQuery, HOUR, DAY } from "./kit.js"
+import { forApi, momentOf } from "./filters.js"
 
-const SPANS = { "24h": [DAY, "hour"], "7d": [7 * DAY, "hour"], "30d": [30 * DAY, "day"], "90d": [90 * DAY, "day"] };
-const HEIGHT = 56, LAYERS = ["info", "warning", "error"];
+const DAYS = { "24h": 1, "7d": 7, "30d": 30, "90d": 90 }, FINE = 7, HEIGHT = 56, REDRAW = 300
+
+export const spanText = name => DAYS[name] > 1 ? measured(DAYS[name], "day") : measured(24, "hour")
+export const spanLength = name => DAYS[name] * DAY
+export const spanLinks = (chosen, names = Object.keys(DAYS)) => names.map(name => choice(".segment", withQuery({ span: name }), name === chosen, spanText(name)))
+/** Columns, each a stack of `[class, value, title]`. */
+export function columns(bars, height) {
+	const most = Math.max(1, ...bars.map(bar => bar.reduce((all, [, n]) => all + n, 0)))
+	return s("svg", { viewBox: `0 0 ${bars.length} ${height}`, preserveAspectRatio: "none" }, bars.map((bar, at) => {
+		let y = height
+		return bar.filter(([, n]) => n).map(([name, n, title]) => {
+			// One error among thousands still shows.
+			const high = Math.max(2, n / most * (height - 4))
+			return s("rect.bar-" + name, { x: at + 0.1, y: y = Math.max(0, y - high), width: 0.8, height: high }, title && s("title", title))
+		})
+	}))
+}
 
 export class Histogram {
-  constructor() {
-    this.plot = h("div", { class: "plot" });
-    this.spans = h("div", { class: "segments", role: "group", "aria-label": t("histogram") });
-    this.times = h("div", { class: "times" });
-    this.choose = h("details", { class: "choose" }, h("summary", {}, t("anyTime")), this.times);
-    this.tip = h("div", { class: "tip", hidden: true });
-    this.node = h("section", { class: "histogram", "aria-label": t("histogram") },
-      this.plot, this.tip, h("div", { class: "histogram-foot" }, this.axis = h("div", { class: "axis" }), this.choose, this.spans));
-    this.plot.addEventListener("pointerdown", event => this.press(event));
-    this.plot.addEventListener("pointermove", event => this.move(event));
-    this.plot.addEventListener("pointerleave", () => { this.tip.hidden = true; });
-  }
+	constructor() {
+		this.plot = h(".plot", { onpointerdown: event => this.press(event), onpointermove: event => this.move(event), onpointerleave: () => { this.tip.hidden = true; } })
+		this.tip = h(".tip", { hidden: true })
+		this.axis = h(".axis")
+		this.times = h(".times")
+		this.choose = h("details", h("summary", t("anyTime")), this.times)
+		this.spans = h(".segments")
+		this.node = h("section.histogram", { label: t("histogram") }, this.plot, this.tip, h(".histogram-foot", this.axis, this.choose, this.spans))
+	}
 
-  /** Draws for the filters of an address. */
-  async update(query) {
-    this.query = query;
-    const now = Date.now(), since = momentOf(query.get("since")), until = momentOf(query.get("until"));
-    let name = query.get("span") in SPANS ? query.get("span") : "7d";
-    const wider = Object.keys(SPANS).find(each => since !== null && now - SPANS[each][0] <= since);
-    if (!query.has("span") && since !== null) name = wider ?? "90d";
-    const [length, bucket] = SPANS[name];
-    const unit = bucket === "hour" ? HOUR : DAY;
-    this.unit = unit;
-    // Buckets are UTC's, whatever the reader's zone.
-    this.end = (Math.floor(now / unit) + 1) * unit;
-    this.start = this.end - length;
-    this.chosen = [since, until];
-    replace(this.spans, Object.keys(SPANS).map(each =>
-      h("a", { class: "segment", href: withQuery({ span: each }), "aria-current": each === name ? "true" : undefined }, sayText("span", each))));
-    this.drawTimes();
-    const asked = forApi(query);
-    asked.set("since", new Date(this.start).toISOString());
-    asked.delete("until");
-    this.asking?.abort();
-    this.asking = new AbortController();
-    try {
-      const found = await get(`/stats?by=severity&bucket=${bucket}&${asked}`, this.asking.signal);
-      this.bars = bars(found.counts, this.start, unit, Math.round(length / unit));
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.bars = bars([], this.start, unit, Math.round(length / unit));
-    }
-    this.draw();
-  }
+	async update(query) {
+		const now = Date.now(), [since] = this.chosen = ["since", "until"].map(name => momentOf(query.get(name)))
+		const fitting = since === null ? "7d" : Object.keys(DAYS).find(name => now - spanLength(name) <= since) ?? "90d"
+		this.span = Object.hasOwn(DAYS, query.get("span")) ? query.get("span") : fitting
+		const fine = DAYS[this.span] <= FINE, unit = this.unit = fine ? HOUR : DAY
+		// Buckets are UTC's, whatever the reader's zone.
+		this.end = (Math.floor(now / unit) + 1) * unit
+		this.start = this.end - spanLength(this.span)
+		replace(this.spans, spanLinks(this.span))
+		this.drawTimes()
+		this.asking?.abort()
+		const { signal } = this.asking = new AbortController(), asked = forApi(query)
+		asked.set("since", new Date(this.start).toISOString())
+		asked.delete("until")
+		const { counts } = await get(`/stats?by=severity&bucket=${fine ? "hour" : "day"}&${asked}`, signal).catch(() => ({ counts: [] }))
+		if (signal.aborted) return
+		this.bars = Array.from({ length: (this.end - this.start) / unit }, () => ({ info: 0, warning: 0, error: 0 }))
+		for (const { bucket, value, count } of counts) this.add(bucket, value, count)
+		this.draw()
+	}
 
-  /** Counts new entries in, without asking again. */
-  hear(entries) {
-    if (!this.bars) return;
-    for (const entry of entries) {
-      const bar = this.bars[Math.floor((Date.parse(entry.occurred_at) - this.start) / this.unit)];
-      if (bar) { bar[entry.severity] = (bar[entry.severity] ?? 0) + 1; bar.total += 1; }
-    }
-    this.frame ??= setTimeout(() => { this.frame = null; this.draw(); }, 300);
-  }
+	add(moment, severity, n) {
+		const bar = this.bars[Math.floor((Date.parse(moment) - this.start) / this.unit)]
+		if (bar) bar[severity] += n
+	}
 
-  draw() {
-    const { bars } = this, most = Math.max(1, ...bars.map(bar => bar.total)), n = bars.length;
-    const svg = s("svg", { viewBox: `0 0 ${n} ${HEIGHT}`, preserveAspectRatio: "none", class: "bars", "aria-hidden": "true" });
-    bars.forEach((bar, at) => {
-      let y = HEIGHT;
-      for (const layer of LAYERS) {
-        if (!bar[layer]) continue;
-        // One error among thousands still shows.
-        const size = Math.max(2, bar[layer] / most * (HEIGHT - 4));
-        y -= size;
-        svg.append(s("rect", { x: at + 0.1, y: Math.max(0, y), width: 0.8, height: size, class: `bar-${layer}` }));
-      }
-    });
-    const [since, until] = this.chosen, place = moment => Math.min(1, Math.max(0, (moment - this.start) / (this.end - this.start)));
-    const chosen = since !== null || until !== null;
-    this.shade = h("div", { class: "chosen", hidden: !chosen, css: chosen ? { left: `${place(since ?? this.start) * 100}%`, right: `${(1 - place(until ?? this.end)) * 100}%` } : {} });
-    replace(this.plot, svg, this.shade, most > 1 ? h("span", { class: "most" }, number(most)) : null);
-    const format = this.unit === HOUR && this.end - this.start <= DAY ? clock : dayMonth;
-    replace(this.axis, [0, 0.25, 0.5, 0.75].map(part => h("span", {}, format(this.start + part * (this.end - this.start)))));
-  }
+	hear(entries) {
+		if (!this.bars) return
+		for (const entry of entries) this.add(entry.occurred_at, entry.severity, 1)
+		this.waiting ??= setTimeout(() => { this.waiting = null; this.draw(); }, REDRAW)
+	}
 
-  drawTimes() {
-    const local = moment => moment === null ? "" : new Date(moment - new Date(moment).getTimezoneOffset() * 60e3).toISOString().slice(0, 16);
-    const field = (name, label, value) => h("label", {}, h("span", {}, label), h("input", {
-      type: "datetime-local", value: local(value), on: { change: event => go(withQuery({ [name]: event.target.value ? new Date(event.target.value).toISOString() : null })) },
-    }));
-    if (this.times.contains(document.activeElement)) return;
-    if (this.chosen.some(each => each !== null)) this.choose.open = true;
-    replace(this.times, field("since", t("from"), this.chosen[0]), field("until", t("to"), this.chosen[1]));
-  }
+	draw() {
+		const most = Math.max(...this.bars.map(total)), text = this.unit === HOUR && this.bars.length <= 24 ? clock : dayMonth
+		this.shade = h(".chosen")
+		replace(this.plot, columns(this.bars.map(Object.entries), HEIGHT), this.shade, most > 1 && h("span.most", number(most)))
+		this.mark(...this.chosen)
+		replace(this.axis, [0, 0.25, 0.5, 0.75].map(part => h("span", text(this.start + part * (this.end - this.start)))))
+	}
 
-  momentAt(x) {
-    const box = this.plot.getBoundingClientRect();
-    return this.start + Math.min(1, Math.max(0, (x - box.left) / box.width)) * (this.end - this.start);
-  }
+	/** Shades between moments; null is no bound. */
+	mark(since, until) {
+		const share = moment => (moment - this.start) / (this.end - this.start), within = part => `${Math.min(1, Math.max(0, part)) * 100}%`
+		this.shade.hidden = since === null && until === null
+		this.shade.style.setProperty("left", within(share(since ?? this.start)))
+		this.shade.style.setProperty("right", within(1 - share(until ?? this.end)))
+	}
 
-  press(event) {
-    if (event.button) return;
-    event.preventDefault();
-    this.from = event.clientX;
-    this.plot.setPointerCapture(event.pointerId);
-    this.plot.addEventListener("pointerup", last => this.release(last), { once: true });
-  }
+	drawTimes() {
+		if (this.times.contains(document.activeElement)) return
+		const local = moment => moment === null ? "" : new Date(moment - new Date(moment).getTimezoneOffset() * 60e3).toISOString().slice(0, 16)
+		if (this.chosen.some(each => each !== null)) this.choose.open = true
+		replace(this.times, ["since", "until"].map((name, at) => h("label", say("field", name), h("input", {
+			type: "datetime-local", value: local(this.chosen[at]), onchange: ({ target: { value } }) => go(withQuery({ [name]: value && new Date(value).toISOString() })),
+		}))))
+	}
 
-  move(event) {
-    const bar = this.bars?.[Math.floor((this.momentAt(event.clientX) - this.start) / this.unit)];
-    if (bar) {
-      this.tip.hidden = false;
-      this.tip.textContent = `${short(bar.at)} · ${t("entries", { n: bar.total }).replace(String(bar.total), number(bar.total))}`;
-      const box = this.plot.getBoundingClientRect(), width = this.tip.offsetWidth;
-      this.tip.style.setProperty("left", `${Math.min(Math.max(0, event.clientX - box.left - width / 2), box.width - width)}px`);
-    }
-    if (this.from === undefined || !this.shade) return;
-    const box = this.plot.getBoundingClientRect();
-    const [left, right] = [this.from, event.clientX].sort((a, b) => a - b).map(x => Math.min(1, Math.max(0, (x - box.left) / box.width)));
-    this.shade.hidden = false;
-    this.shade.style.setProperty("left", `${left * 100}%`);
-    this.shade.style.setProperty("right", `${(1 - right) * 100}%`);
-  }
+	momentAt({ clientX }) {
+		const { left, width } = this.plot.getBoundingClientRect()
+		return this.start + Math.min(0.9999, Math.max(0, (clientX - left) / width)) * (this.end - this.start)
+	}
+	/** Where the drag began and is, the earlier first. */
+	dragged(event) { return [this.from, this.momentAt(event)].sort((a, b) => a - b); }
 
-  release(event) {
-    const [from, to] = [this.from, event.clientX].sort((a, b) => a - b).map(x => this.momentAt(x));
-    this.from = undefined;
-    const first = Math.floor((from - this.start) / this.unit), last = Math.ceil((to - this.start) / this.unit);
-    const since = this.start + first * this.unit, until = this.start + Math.max(first + 1, last) * this.unit;
-    const name = this.query.get("span") ?? Object.keys(SPANS).find(each => SPANS[each][0] === this.end - this.start);
-    go(withQuery({ since: new Date(since).toISOString(), until: until >= this.end ? null : new Date(until).toISOString(), span: name }));
-  }
+	press(event) {
+		if (event.button || !this.bars) return
+		event.preventDefault()
+		this.from = this.momentAt(event)
+		this.plot.setPointerCapture(event.pointerId)
+		this.plot.addEventListener("pointerup", last => this.release(last), { once: true })
+	}
+
+	move(event) {
+		if (!this.bars) return
+		const at = Math.floor((this.momentAt(event) - this.start) / this.unit), { left, width } = this.plot.getBoundingClientRect()
+		this.tip.hidden = false
+		this.tip.textContent = `${short(this.start + at * this.unit)} · ${t("entries", { n: total(this.bars[at]) })}`
+		const own = this.tip.offsetWidth
+		this.tip.style.setProperty("left", `${Math.min(Math.max(0, event.clientX - left - own / 2), width - own)}px`)
+		if (this.from) this.mark(...this.dragged(event))
+	}
+
+	release(event) {
+		const [first, last] = this.dragged(event).map(moment => (moment - this.start) / this.unit)
+		this.from = 0
+		const moment = bars => this.start + bars * this.unit, until = moment(Math.max(Math.floor(first) + 1, Math.ceil(last)))
+		go(withQuery({ since: new Date(moment(Math.floor(first))).toISOString(), until: until >= this.end ? null : new Date(until).toISOString(), span: this.span }))
+	}
 }
 
-function bars(counts, start, unit, n) {
-  const found = Array.from({ length: n }, (_, at) => ({ at: start + at * unit, total: 0 }));
-  for (const { bucket, value, count } of counts) {
-    const bar = found[Math.floor((Date.parse(bucket) - start) / unit)];
-    if (bar) { bar[value] = (bar[value] ?? 0) + count; bar.total += count; }
-  }
-  return found;
-}
-
+const total = bar => bar.info + bar.warning + bar.error

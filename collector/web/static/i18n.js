@@ -1,53 +1,57 @@
-// Languages: a catalogue each, loaded when it is chosen. English stands in for what is missing.
-import en from "./en.js";
-import { bdi } from "./dom.js";
+// Languages: a catalogue each, loaded when it is chosen. A line of the English one is a key, a space and
+// a text, and the lines after `[group]` have keys `group.key`; the others have a text on the same line. In
+// a text `{name}` is filled in, and of `{one|few|many}` the form is taken that the number `n` has there.
+import { plain } from "./dom.js"
 
-export const LANGUAGES = { en: "English", de: "Deutsch", ru: "Русский", zh: "中文" };
-const STORED = "collector.lang";
+export const LANGUAGES = { en: "English", de: "Deutsch", ru: "Русский", zh: "中文" }
+const STORED = "collector.lang", FORMS = ["one", "few", "many"]
 
-let code = "en", words = en, plurals = new Intl.PluralRules("en");
+let code = "en", words = new Map(), plurals, numbers
 
-/** The language in use. */
-export const lang = () => code;
-/** The same with the reader's own region, for dates and numbers. */
-export const locale = () => navigator.languages.find(each => each.slice(0, 2) === code) ?? code;
+export const lang = () => code
+/** The language with the reader's region. */
+export const locale = () => navigator.languages.find(each => each.slice(0, 2) === code) ?? code
 
-/** Chooses a language: the one given, the one stored, else the browser's first that we speak. */
+/** Chooses a language: given, stored, else the browser's first that there is. */
 export async function speak(wanted) {
-  const stored = (() => { try { return localStorage.getItem(STORED); } catch { return null; } })();
-  const choices = [wanted, stored, ...navigator.languages.map(each => each.slice(0, 2))];
-  code = choices.find(each => each in LANGUAGES) ?? "en";
-  if (wanted) try { localStorage.setItem(STORED, code); } catch { /* then for this visit */ }
-  words = code === "en" ? en : (await import(`./${code}.js`)).default;
-  plurals = new Intl.PluralRules(code);
-  document.documentElement.lang = code;
+	const stored = (() => { try { return localStorage.getItem(STORED); } catch { return null; } })()
+	code = [wanted, stored, ...navigator.languages.map(each => each.slice(0, 2))].find(each => Object.hasOwn(LANGUAGES, each)) ?? "en"
+	if (wanted) try { localStorage.setItem(STORED, code); } catch { /* then for this visit */ }
+	words = parse(...await Promise.all(["en", code].map(async each => (await import(`./${each}.js`)).default)))
+	plurals = new Intl.PluralRules(code)
+	numbers = new Intl.NumberFormat(locale())
+	document.documentElement.lang = code
 }
 
-/** What the catalogue holds under a key, in any shape; undefined where nothing does. */
-export const word = key => words[key] ?? en[key];
-
-function template(key, params) {
-  const [group, name] = key.split(".");
-  const found = words[key] ?? words[group]?.[name] ?? en[key] ?? en[group]?.[name] ?? key;
-  if (typeof found === "string") return found;
-  return found[plurals.select(params.n ?? 0)] ?? found.other;
+function parse(english, translated) {
+	const found = new Map(), texts = translated.split("\n")
+	let group = ""
+	english.split("\n").forEach((line, at) => {
+		const [key] = line.split(" ", 1)
+		if (line[0] === "[") group = line.slice(1, -1) + "."
+		else found.set(group + key, english === translated ? line.slice(key.length + 1) : texts[at])
+	})
+	return found
 }
 
-/** A text, its `{parameters}` filled in; `n` chooses the plural. */
-export function t(key, params = {}) {
-  return template(key, params).replace(/\{(\w+)\}/g, (_, name) => params[name] ?? "");
+/** The text of a key as it stands. */
+export const word = key => words.get(key)
+/** What a group has words for. */
+export const wordsOf = group => [...words.keys()].filter(key => key.startsWith(group + ".")).map(key => key.slice(group.length + 1))
+/** A value as people say it; a stranger's as it stands. */
+export const say = (group, value) => words.get(`${group}.${value}`) ?? plain(value)
+
+function formOf(text, n) {
+	return text.replace(/\{([^{}|]*\|[^{}]*)\}/, (_, forms) => {
+		const each = forms.split("|"), at = FORMS.indexOf(plurals.select(n))
+		return each[at] ?? each.at(-1)
+	})
 }
 
-/** The same as a list of nodes: parameters that are nodes stay nodes. */
-export function rich(text, params) {
-  return text.split(/(\{\w+\})/).flatMap(part => {
-    const name = /^\{(\w+)\}$/.exec(part)?.[1];
-    return name ? [params[name] ?? ""].flat() : part ? [part] : [];
-  });
-}
-export const tr = (key, params = {}) => rich(template(key, params), params);
-
-const known = (group, value) => word(group)?.[value] ?? undefined;
-/** A value of a closed set as people say it; a stranger's as it stands. */
-export const say = (group, value) => known(group, value) ?? bdi(value);
-export const sayText = (group, value) => known(group, value) ?? value;
+/** A template's nodes: its `{parameters}` may be text, numbers or nodes. */
+export const fill = (text, params = {}) => formOf(text, params.n ?? 0).split(/\{(\w+)\}/)
+	.map((part, at) => at % 2 ? typeof params[part] === "number" ? numbers.format(params[part]) : params[part] ?? "" : part).flat().filter(part => part !== "")
+/** The text of a key, as nodes. */
+export const tr = (key, params) => fill(words.get(key) ?? key, params)
+/** The same as text. */
+export const t = (key, params) => tr(key, params).join("")

@@ -1,102 +1,114 @@
 // One event stream for all tabs of a browser: the tab that holds the lock has it and tells the others.
-// Where the browser has no locks (a page over plain HTTP from another machine), each tab has its own.
-import { get, session } from "./api.js";
+// Over plain HTTP from another machine browsers have no locks: there each tab has its own.
+import { get } from "./api.js"
 
-const RETRY_FIRST = 500, RETRY_MOST = 5000;
-const listeners = new Set();
-const channel = "BroadcastChannel" in self ? new BroadcastChannel("collector") : null;
+const RETRY = 1000, BURST = 50
+const listeners = new Set()
+const channel = new BroadcastChannel("collector")
 
-/** `state`: connecting, live or lost. `last`: the newest seq this tab has heard of. */
-export const live = { state: "connecting", last: 0, leading: false };
+/** `state`: connecting, live or lost; `last`: the newest seq that was heard. */
+export const live = { state: "connecting", last: 0, leading: false }
 
-/** Hears `{kind: "entries", entries}`, `{kind: "state", state, back}` and `{kind: "reset"}`. */
-export function onLive(listener) { listeners.add(listener); return () => listeners.delete(listener); }
-const tell = message => { for (const listener of [...listeners]) listener(message); };
+/** Until the signal, hears `{entries}`, `{state, back}` and `{reset: true}`. */
+export function onLive(listener, signal) {
+	listeners.add(listener)
+	signal?.addEventListener("abort", () => listeners.delete(listener))
+}
+const tell = message => { for (const listener of [...listeners]) listener(message); }
+const share = message => channel.postMessage(message)
+
+/** Calls `load` now, each so many ms while somebody looks, and soon after a message that matters. */
+export function keepFresh(load, { each, soon, matters = message => message.entries }, signal) {
+	let waiting
+	const timer = setInterval(() => { if (!document.hidden) load(); }, each)
+	onLive(message => {
+		if (message.back || message.reset || matters(message)) waiting ??= setTimeout(() => { waiting = undefined; load(); }, soon)
+	}, signal)
+	signal.addEventListener("abort", () => { clearInterval(timer); clearTimeout(waiting); })
+	load()
+}
 
 function setState(state) {
-  if (state === live.state) return;
-  const back = live.state === "lost" && state === "live";
-  live.state = state;
-  tell({ kind: "state", state, back });
-  if (live.leading) channel?.postMessage({ kind: "state", state });
+	if (state === live.state) return
+	const back = live.state === "lost" && state === "live"
+	live.state = state
+	tell({ state, back })
+	if (live.leading) share({ state })
 }
 
-let source, retry = RETRY_FIRST, pending = [], scheduled = false;
+function setLast(last) {
+	live.last = last
+	tell({ reset: true })
+}
 
 function heard(entries) {
-  const fresh = entries.filter(entry => entry.seq > live.last);
-  if (!fresh.length) return;
-  live.last = fresh.at(-1).seq;
-  tell({ kind: "entries", entries: fresh });
+	const fresh = entries.filter(entry => entry.seq > live.last)
+	if (!fresh.length) return
+	live.last = fresh.at(-1).seq
+	tell({ entries: fresh })
 }
 
-// A burst becomes one message a frame, not one a line.
+let source, pending = []
+
+// A burst becomes one message, not one a line.
 function receive(entry) {
-  pending.push(entry);
-  if (scheduled) return;
-  scheduled = true;
-  setTimeout(() => {
-    scheduled = false;
-    const entries = pending;
-    pending = [];
-    channel?.postMessage({ kind: "entries", entries });
-    heard(entries);
-  }, 50);
+	if (pending.push(entry) > 1) return
+	setTimeout(() => {
+		const entries = pending
+		pending = []
+		share({ entries })
+		heard(entries)
+	}, BURST)
 }
 
 function connect() {
-  source?.close();
-  source = new EventSource(`/api/v1/events/stream?after_seq=${live.last}`);
-  source.onopen = () => { retry = RETRY_FIRST; setState("live"); };
-  source.addEventListener("activity_logged", event => receive(JSON.parse(event.data)));
-  source.addEventListener("reset", event => {
-    live.last = JSON.parse(event.data).last_seq;
-    channel?.postMessage({ kind: "reset", last: live.last });
-    tell({ kind: "reset" });
-  });
-  source.onerror = () => {
-    source.close();
-    setState("lost");
-    setTimeout(connect, retry);
-    retry = Math.min(retry * 1.6, RETRY_MOST);
-  };
+	source?.close()
+	source = new EventSource(`/api/v1/events/stream?after_seq=${live.last}`)
+	source.onopen = () => setState("live")
+	source.addEventListener("activity_logged", event => receive(JSON.parse(event.data)))
+	source.addEventListener("reset", event => {
+		const last = JSON.parse(event.data).last_seq
+		share({ reset: last })
+		setLast(last)
+	})
+	source.onerror = () => {
+		source.close()
+		setState("lost")
+		setTimeout(connect, RETRY)
+	}
 }
 
 function lead() { live.leading = true; connect(); }
 
-function follow() {
-  channel.onmessage = ({ data }) => {
-    if (data.kind === "hello" && live.leading) channel.postMessage({ kind: "state", state: live.state });
-    else if (live.leading) return;
-    else if (data.kind === "entries") { data.entries[0].seq > live.last + 1 ? catchUp().then(() => heard(data.entries)) : heard(data.entries); }
-    else if (data.kind === "state") { setState(data.state); if (data.state === "live") catchUp(); }
-    else if (data.kind === "reset") { live.last = data.last; tell({ kind: "reset" }); }
-  };
-  channel.postMessage({ kind: "hello" });
+async function followed({ data }) {
+	if (live.leading) { if (data.hello) share({ state: live.state }); return; }
+	if (data.state) setState(data.state)
+	if (data.reset !== undefined) setLast(data.reset)
+	// A tab that slept has missed some.
+	if (data.state === "live" || data.entries?.[0].seq > live.last + 1) await catchUp()
+	if (data.entries) heard(data.entries)
 }
 
-// What a following tab missed, as one that slept or was restored from the back button has.
-let catching;
+let catching
 function catchUp() {
-  catching ??= (async () => {
-    try {
-      for (let more = live.last > 0; more;) {
-        const page = await get(`/events?after_seq=${live.last}&limit=200`);
-        heard(page.entries);
-        more = page.has_more && page.entries.length > 0;
-      }
-    } catch { /* the next message tries again */ } finally { catching = undefined; }
-  })();
-  return catching;
+	catching ??= (async () => {
+		try {
+			for (let more = live.last > 0; more;) {
+				const page = await get(`/events?after_seq=${live.last}&limit=200`)
+				heard(page.entries)
+				more = page.has_more && page.entries.length > 0
+			}
+		} catch { /* the next message tries again */ } finally { catching = undefined; }
+	})()
+	return catching
 }
 
 /** Starts after `last`; once for a page. */
 export function startLive(last) {
-  live.last = last;
-  if (!session.reader) return;
-  if (channel) follow();
-  if (channel && navigator.locks) navigator.locks.request("collector.feed", () => { lead(); return new Promise(() => {}); });
-  else lead();
-  addEventListener("pageshow", event => { if (event.persisted) catchUp(); });
-  addEventListener("online", () => { if (live.leading && live.state === "lost") { retry = RETRY_FIRST; connect(); } });
+	live.last = last
+	channel.onmessage = followed
+	share({ hello: true })
+	if (navigator.locks) navigator.locks.request("collector.feed", () => { lead(); return new Promise(() => {}); })
+	else lead()
+	addEventListener("pageshow", event => { if (event.persisted) catchUp(); })
 }

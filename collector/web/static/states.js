@@ -1,72 +1,69 @@
 // States of devices, and how they went over time.
-import { h, icon, s } from "./dom.js";
-import { get } from "./api.js";
-import { sayText, t } from "./i18n.js";
-import { percent, short, DAY } from "./format.js";
+import { get, h, icon, percent, s, say, short, t, DAY } from "./kit.js"
 
-const ICONS = { online: "ok", offline: "close", suspect: "alert", unknown: "info", flapping: "pulse", maintenance: "info", ignored: "deny", unobservable: "info" };
-const UP = new Set(["online", "suspect"]), PAGES = 5;
+const ICONS = { online: "ok", offline: "close", suspect: "alert", flapping: "pulse", ignored: "deny" }
+const PAGES = 5, WIDTH = 1000
+export const STATES = ["offline", "flapping", "suspect", "unobservable", "online", "unknown", "maintenance", "ignored"]
+export const BAD = STATES.slice(0, 3)
 
-/** The state people should see: what somebody set stands above what was found. */
-export function stateOf(device, now = Date.now()) {
-  if (device.ignored) return "ignored";
-  if (device.maintenance_until && Date.parse(device.maintenance_until) > now) return "maintenance";
-  if (device.unobservable) return "unobservable";
-  if (device.flapping) return "flapping";
-  return device.state;
+/** What somebody set stands above what was found. */
+export function stateOf(device) {
+	if (device.ignored) return "ignored"
+	if (device.maintenance_until && Date.parse(device.maintenance_until) > Date.now()) return "maintenance"
+	return device.unobservable ? "unobservable" : device.flapping ? "flapping" : device.state
 }
+export const sorted = devices => devices.map(device => [STATES.indexOf(stateOf(device)), device])
+	.sort(([a, one], [b, other]) => a - b || one.display_name.localeCompare(other.display_name)).map(([, device]) => device)
 
-export const stateMark = state => h("span", { class: `state state-${state}` }, icon(ICONS[state] ?? "info"), sayText("state", state));
+export const stateMark = state => h(`span.state.state-${state}`, icon(ICONS[state] ?? "info"), say("state", state))
+export const deviceUrl = id => `/devices/${encodeURIComponent(id)}`
 
-/** Changes of state since `since`, by device, oldest first; of one device where it is named. */
+/** Changes of state by device, oldest first; of one device where it is named. */
 export async function transitions(since, id) {
-  const asked = new URLSearchParams({ action: "device.health_changed", since: new Date(since).toISOString(), limit: 200 });
-  if (id !== undefined) asked.set("object_id", id);
-  const found = new Map();
-  for (let page = 0, before = null; page < PAGES; page += 1) {
-    if (before) asked.set("before_seq", before);
-    const answer = await get(`/events?${asked}`);
-    for (const entry of answer.entries) {
-      if (!found.has(entry.object_id)) found.set(entry.object_id, []);
-      found.get(entry.object_id).push({ at: Date.parse(entry.occurred_at), from: String(entry.metadata.from), to: String(entry.metadata.to) });
-    }
-    before = answer.next_before_seq;
-    if (!answer.has_more) break;
-  }
-  for (const each of found.values()) each.sort((a, b) => a.at - b.at);
-  return found;
+	const found = new Map()
+	let before = ""
+	for (let page = 0; page < PAGES; page += 1) {
+		const asked = new URLSearchParams({ action: "device.health_changed", since: new Date(since).toISOString(), limit: 200, ...(id && { object_id: id }), ...(before && { before_seq: before }) })
+		const { entries, has_more, next_before_seq } = await get(`/events?${asked}`)
+		for (const { object_id, occurred_at, metadata: { from, to } } of entries) {
+			if (!found.has(object_id)) found.set(object_id, [])
+			found.get(object_id).push({ at: Date.parse(occurred_at), from: String(from), to: String(to) })
+		}
+		if (!has_more) break
+		before = next_before_seq
+	}
+	for (const each of found.values()) each.sort((a, b) => a.at - b.at)
+	return found
 }
 
-/** `[start, end, state]` over a window; null is the time before anything was known. */
-export function spans(device, changes, start, end) {
-  const seen = Math.min(Date.parse(device.first_seen), changes[0]?.at ?? Infinity), found = [];
-  let at = start, state = changes.length ? changes[0].from : Date.parse(device.state_since) <= start ? device.state : device.reported ?? device.state;
-  if (seen > start) { found.push([start, Math.min(seen, end), null]); at = Math.min(seen, end); }
-  for (const change of changes) {
-    if (change.at > at) { found.push([at, Math.min(change.at, end), state]); at = change.at; }
-    state = change.to;
-  }
-  if (at < end) found.push([at, end, state]);
-  return found;
+/** `[start, end, state]`s; null before anything was known. */
+export function spans(device, changes, start, end = Date.now()) {
+	const first = Date.parse(device.first_seen), seen = Math.min(first, changes[0]?.at ?? first), found = []
+	let at = start, state = changes.length ? changes[0].from : Date.parse(device.state_since) <= start ? device.state : device.reported ?? device.state
+	const until = (moment, now) => { if (moment > at) { found.push([at, Math.min(moment, end), now]); at = Math.min(moment, end); } }
+	until(seen, null)
+	for (const change of changes) { until(change.at, state); state = change.to; }
+	until(end, state)
+	return found
 }
 
-/** The share of known time that was up; null where nothing is known. */
+/** The share of known time that was up. */
 export function share(found) {
-  let up = 0, down = 0;
-  for (const [from, to, state] of found) if (UP.has(state)) up += to - from; else if (state === "offline") down += to - from;
-  return up + down ? up / (up + down) : null;
+	const lasted = (...states) => found.reduce((all, [from, to, state]) => states.includes(state) ? all + to - from : all, 0)
+	const up = lasted("online", "suspect"), known = up + lasted("offline")
+	return known ? up / known : null
 }
+export const shareText = part => part === null ? "–" : percent(part)
 
-/** A bar of a device's states over a window, with its meaning in words. */
-export function timeline(device, changes, { start = Date.now() - DAY, end = Date.now(), className = "heartbeat" } = {}) {
-  const found = spans(device, changes, start, end), part = share(found), width = 1000;
-  const place = moment => (moment - start) / (end - start) * width;
-  const text = t("heartbeatOf", { name: device.display_name, share: part === null ? t("unknownShare") : percent(part) });
-  return h("div", { class: className, role: "img", "aria-label": text, title: text },
-    s("svg", { viewBox: `0 0 ${width} 10`, preserveAspectRatio: "none" }, found.map(([from, to, state]) => {
-      // A short outage is still to be seen.
-      const size = Math.max(state === "offline" || state === "suspect" ? 6 : 0, place(to) - place(from));
-      return s("rect", { x: Math.min(place(from), width - size), y: state === "offline" ? 0 : state === null || state === "unknown" ? 4 : 2, width: size, height: state === "offline" ? 10 : state === null || state === "unknown" ? 2 : 6, class: `beat-${state ?? "none"}` },
-        s("title", {}, `${state ? sayText("state", state) : t("unknownShare")} · ${short(from)} – ${short(to)}`));
-    })));
+/** A device's states over the last `length` ms. */
+export function timeline(device, changes, length = DAY, kind = "") {
+	const end = Date.now(), start = end - length, found = spans(device, changes.filter(each => each.at >= start), start, end), part = share(found)
+	const text = `${device.display_name}: ${t("uptime")} ${shareText(part)}`
+	return h(".heartbeat" + kind, { role: "img", label: text, title: text }, s("svg", { viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: "none" }, found.map(([from, to, state]) => {
+		const flat = state === null || state === "unknown", offline = state === "offline", x = (from - start) / length * WIDTH
+		// A short outage is still to be seen.
+		const width = Math.max(offline || state === "suspect" ? 6 : 0, (to - from) / length * WIDTH)
+		return s(`rect.beat-${state}`, { x: Math.min(x, WIDTH - width), width, y: offline ? 0 : flat ? 4 : 2, height: offline ? 10 : flat ? 2 : 6 },
+			s("title", `${say("state", state ?? "unknown")} · ${short(from)} – ${short(to)}`))
+	})))
 }

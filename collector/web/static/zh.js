@@ -1,41 +1,311 @@
-export default {
-  tab: { dashboard: "概览", activity: "活动", devices: "设备", changes: "变更", settings: "设置" },
-  category: { entity: "对象", auth: "登录", device: "设备", capture: "采集", system: "系统" },
-  outcome: { success: "成功", failure: "失败", denied: "被拒", unknown: "未知" },
-  severity: { info: "信息", warning: "警告", error: "错误" },
-  state: { online: "在线", offline: "离线", suspect: "无应答", unknown: "未知", flapping: "反复上下线", maintenance: "维护中", ignored: "已忽略", unobservable: "无法观察" },
-  source: { unix: "套接字", http: "HTTP", queue: "插件", mdns: "网络发现", health: "健康检查", collector: "Collector 自身", nats: "NATS" },
-  role: { admin: "管理员", viewer: "查看者", producer: "发送者" },
-  change_type: { create: "新建", update: "更改", delete: "删除" },
-  assurance: { peercred: "发送者由内核证实", key: "凭 API 密钥发送", internal: "守护进程自身", asserted: "仅为发送者自称" },
-  facet: { category: "类别", outcome: "结果", severity: "级别", action: "动作", actor: "操作者", object_type: "对象类型", object_id: "对象", source: "来源", channel: "通道", mode: "方式", target: "目标", tenant_id: "租户", org_id: "组织", correlation_id: "关联", since: "从", until: "到", q: "搜索" },
-  field: { seq: "序号", id: "标识", occurred_at: "发生", recorded_at: "记录", action: "动作", category: "类别", outcome: "结果", severity: "级别", source: "来源", actor: "操作者", on_behalf_of: "代表", object: "对象", target: "目标", channel: "通道", mode: "方式", tenant_id: "租户", org_id: "组织", ip: "IP 地址", correlation_id: "关联", causation_id: "起因" },
-  preset: { all: "全部", today: "今天", errors: "错误", auth: "登录", devices: "设备" },
-  skip: "跳到内容", nav: "主导航", close: "关闭", cancel: "取消", save: "保存", copy: "复制", copied: "已复制", more: "加载更多", loading: "加载中…", retry: "重试", somebody: "某人", something: "某物", aDevice: "某设备", aKey: "某密钥", access: "访问", nothing: "空", on: "开", off: "关", none: "无", yes: "是", no: "否",
-  lost: "连接已断开。不会遗漏任何内容：恢复后将显示此间发生的一切。", lostRetry: "正在重试…", restored: "已重新连接", live: "实时", reset: "日志已被替换，现在显示新日志。",
-  failed: "操作未成功：{why}", notFound: "没有这个页面。", goHome: "返回概览",
-  search: "搜索", searchHint: "搜索动作、人员、对象、消息中的词…", filters: "筛选", addFilter: "按{name}筛选", removeFilter: "移除筛选 {name}：{value}", clearFilters: "全部清除", saveView: "保存视图", viewName: "视图名称", savedViews: "已存视图", removeView: "移除视图 {name}", viewSaved: "视图已保存", otherValue: "其他值", noValues: "没有值", find: "查找值",
-  newEntries: { other: "{n} 条新记录" }, entries: { other: "{n} 条记录" }, entriesAtLeast: "超过 {n} 条记录",
-  emptyFeed: "没有匹配的记录", emptyFeedHint: "请移除一个筛选，或搜索其他内容。", emptyJournal: "还没有发生任何事", emptyJournalHint: "在本机终端发送第一个事件：", feedEnd: "日志由此开始。", feed: "记录",
-  anyTime: "选择时间…", histogram: "记录随时间分布", span: { "24h": "24 小时", "7d": "7 天", "30d": "30 天", "90d": "90 天" }, from: "从", to: "到", 
-  foldFlap: { other: "{device} 状态变化了 {n} 次" }, foldFound: { other: "启动时发现 {n} 台设备" }, unfold: "逐条显示", fold: "收起",
-  details: "详情", who: "发送者", changes: "变更", old: "旧值", new: "新值", fieldName: "字段", metadata: "元数据", raw: "原始 JSON", chain: "关联链", chainHint: "同一事务的全部记录，按顺序。", cause: "起因", permalink: "复制链接", history: "此对象的历史", onlyThis: "只看这个", objectEvents: "此对象的全部事件", late: "发生 {span} 后才记录", entryGone: "日志中没有这条记录，可能已被清理。", uid: "用户 ID", gid: "组 ID", pid: "进程 ID", user: "用户", comm: "程序", unit: "服务单元", key: "密钥", plugin: "插件", 
-  attention: "需要关注", calm: "没有需要关注的事。", calmHint: { other: "已知 {n} 台设备，检查过的都有应答。" }, noDevicesHint: "尚无已知设备。", today: "今天", byCategory: "按类别", byOutcome: "按结果", recent: "最近活动", viewAll: "查看全部", devices: "设备", offlineSince: "{when}起离线", suspectSince: "{when}起无应答", isFlapping: "反复上线和离线", blind: "此处无法观察网络", blindHint: "太多设备同时失败：问题在本机的网络。", errorsToday: { other: "今天 {n} 个错误" }, failuresToday: { other: "今天 {n} 次失败或被拒" }, notRecording: "事件未在记录", diskFull: "磁盘已满", lostEvents: { other: "{n} 个事件在记录前丢失" }, total: "总计",
-  noDevices: "尚无设备", noDevicesText: "在网络上通告自己的设备会自动出现在这里。其他设备请加入配置：", name: "名称", stateName: "状态", addresses: "地址", types: "服务", lastSeen: "最后出现", firstSeen: "首次出现", uptime: "可用率", heartbeat: "最近 24 小时", heartbeatOf: "{name}：最近 24 小时可用 {share}", unknownShare: "无数据", since: "{when}起", findDevice: "查找设备", rename: "重命名", ignore: "忽略", ignoreHint: "被忽略的设备不检查，也不报告。", attend: "恢复关注", maintenance: "维护", maintenanceFor: "维护时长", maintenanceUntil: "维护至 {when}", endMaintenance: "结束维护", timeline: "状态变化", properties: "属性", instance: "实例", check: "检查", reason: "原因", origin: "来源", originOf: { mdns: "网络发现", config: "配置" }, deviceActivity: "活动", allActivity: "全部活动", deviceChanges: "变更", noChanges: "尚无变更", everyState: "全部状态", resetName: "使用通告的名称", saved: "已保存", advertised: "通告名称", noneFound: "没有匹配的设备。", absent: "已离开网络",
-  changesOf: "变更对象", object: "对象", when: "时间", actor: "操作者", kind: "类型", fields: "字段", imported: "导入", everyObject: "全部对象", noResources: "没有受审计的资源", noResourcesText: "在配置中加入资源，其对象的每个版本都会保留：", noChangesText: "当这类事件带有 record 时，变更会显示在这里。", objectHistory: "历史：{name}",
-  retention: "保留", retentionHint: "记录保留多久。0 表示不限。", enabled: "移除旧记录", maxDays: "天数", maxEntries: "条数", maxBytes: "大小 (MiB)", perCategory: "按类别的天数", perCategoryHint: "留空：同上。", wouldRemove: { other: "保存后将立即移除 {n} 条记录。" }, wouldKeep: "保存后现在不会移除任何记录。", overridden: "在此设定，优先于配置文件。", fromFile: "与配置文件一致。", useFile: "恢复为文件设定", storage: "存储", used: "已用", free: "文件内空闲", wal: "预写日志", perEntry: "每条字节数", growth: "每日记录数，30 天", grows: "每天约 {size}", journal: "日志", keys: "密钥", keysHint: "程序和人员凭密钥表明身份。密钥只显示一次。", noKeys: "没有密钥。", label: "名称", roleName: "角色", tenant: "租户（可选）", addKey: "新建密钥", keyOnce: "此密钥只显示这一次，请立即复制。", revoke: "吊销", revokeSure: "吊销 {name}？", created: "创建", exportTitle: "导出", exportHint: "符合当前筛选的全部记录，从最早开始。", exportAll: "日志中的全部记录，从最早开始。", exportLogin: "导出需要密钥：请先登录。", clearTitle: "清空日志", clearHint: "永久移除全部记录。会留下一条，说明是谁所为。", clearType: "输入“{word}”以确认", clearWord: "清空", clearDo: "移除全部记录", cleared: { other: "已移除 {n} 条记录" }, appearance: "外观", language: "语言", theme: "主题", themes: { system: "跟随系统", light: "浅色", dark: "深色" }, entriesLabel: "记录", uptimeLabel: "已运行", viewerHint: "用管理员密钥登录后可更改设置。", 
-  login: "登录", logout: "退出", loginTitle: "用密钥登录", loginHint: "在本机新建一个：", keyField: "密钥", loginFailed: "没有这个密钥。", loggedIn: "已登录：{name}", mustLogin: "此页面需要密钥。", producerOnly: "此密钥只能发送事件，不能读取。",
-  shortcuts: "键盘", keysOf: { "/": "搜索", "j": "下一条", "k": "上一条", "Enter": "打开", "Esc": "关闭", "g d": "概览", "g a": "活动", "g v": "设备", "g c": "变更", "g s": "设置", "?": "本帮助" },
-  own: {
-    "auth.denied": "{who} 被拒绝：{what}", "clock.stepped": "时钟发生跳变{by}", "collector.started": "Collector 已启动", "collector.started.first": "Collector 首次启动", "collector.started.unclean": "Collector 在中断后启动{gap}", "collector.started.gap": "；自 {when} 起没有记录",
-    "collector.stopping": "Collector 正在停止", "config.rejected": "更改后的配置被拒绝，旧配置继续有效{why}", "config.reloaded": "配置已重新加载", "device.discovered": "{device} 出现了", "device.discovered.returned": "{device} 回来了", "device.discovered.initial": "{device} 在网络上", "device.flapping": "{device} 反复上线和离线",
-    "device.health_changed": "{device} 的状态变为{state}", "device.health_changed.offline": "{device} 已离线", "device.health_changed.offline.n": { other: "{device} 在 {n} 次检查失败后离线" }, "device.health_changed.suspect": "{device} 不再应答", "device.health_changed.online": "{device} 在线", "device.health_changed.back": "{device} 重新上线",
-    "device.lost": "{device} 离开了{why}", "device.lost.goodbye": "（已告别）", "device.lost.silent": "（启动后未听到）", "device.lost.expired": "（不再听到）", "device.restarted": "{device} 重新启动了", "device.updated": "{device} 有变化{fields}",
-    "events.cleared": "{who} 清空了日志：移除 {count}", "events.exported": "{who} 导出了 {count}", "events.lost": "{count}在记录前丢失{why}", "events.pruned": "按保留规则清理了 {count}", "key.created": "{who} 新建了密钥 {key}", "key.revoked": "{who} 吊销了密钥 {key}", "network.restored": "网络恢复可观察", "network.unobservable": "无法观察网络：太多设备同时失败", "network.unobservable.n": "无法观察网络：{online} 台设备中 {failing} 台同时失败",
-    "settings.updated": "{who} 更改了 {what}", "storage.full": "磁盘已满", "storage.quarantined": "日志损坏，已移开保存；新日志已开始", "storage.recovered": "磁盘又有空间了",
-  },
-  done: "{who} {past}了 {what}", passive: "{what} 已{past}", denied: "{who} 无权{past} {what}", failedTo: "{who} 未能{past} {what}", unsure: "（结果未知）", needs: "（需要 {role}）", invalid: "（无效：{fields}）", wasDenied: " 被拒绝", hasFailed: " 失败", links: false,
-  verbs: { accepted: "接受", added: "添加", approved: "批准", archived: "归档", assigned: "分配", cancelled: "取消", changed: "更改", cleared: "清除", closed: "关闭", completed: "完成", connected: "连接", copied: "复制", created: "创建", deleted: "删除", deployed: "部署", disabled: "停用", disconnected: "断开", downloaded: "下载", enabled: "启用", executed: "执行", exported: "导出", granted: "授予", imported: "导入", installed: "安装", invited: "邀请", locked: "锁定", merged: "合并", modified: "更改", moved: "移动", opened: "打开", paused: "暂停", printed: "打印", published: "发布", read: "读取", received: "接收", registered: "注册", rejected: "驳回", removed: "移除", renamed: "重命名", requested: "请求", reset: "重置", restarted: "重启", restored: "恢复", resumed: "继续", revoked: "吊销", saved: "保存", scheduled: "安排", sent: "发送", set: "设置", shared: "共享", signed: "签署", started: "启动", stopped: "停止", synced: "同步", unlocked: "解锁", updated: "更改", uploaded: "上传", used: "使用", verified: "验证", viewed: "查看" },
-  alone: { login: "{who} 已登录|{who} 无权登录|{who} 登录失败", logout: "{who} 已退出|{who} 无权退出|{who} 退出失败", signed_up: "{who} 已注册|{who} 无权注册|{who} 注册失败" },
-  ends: { appeared: "{what} 出现了", crashed: "{what} 崩溃了", expired: "{what} 已过期", failed: "{what} 失败了", finished: "{what} 已结束", succeeded: "{what} 成功了", timed_out: "{what} 超时了" },
-};
+// 中文: en.js line by line.
+export default `
+跳到内容
+关闭
+取消
+保存
+已保存
+复制
+已复制
+加载更多
+加载中…
+查看全部
+全部
+今天
+名称
+时间
+旧值
+新值
+
+某人
+某物
+某设备
+空
+开
+关
+
+实时
+连接已断开。恢复后将显示此间发生的一切。
+操作未成功：{why}
+没有这个页面。
+需要密钥：请先登录。
+此密钥只能发送事件，不能读取。
+登录
+退出
+在本机新建一个：
+没有这个密钥。
+键盘
+
+搜索
+搜索动作、人员、对象、消息中的词…
+移除 {name}
+全部清除
+其他值
+错误
+保存视图
+记录随时间分布
+选择时间…
+{n} 条新记录
+{n} 条记录
+记录
+没有匹配的记录
+还没有发生任何事
+在本机终端发送第一个事件：
+日志由此开始。
+事后记录
+ 状态变化了 {n} 次
+启动时发现 {n} 台设备
+详情
+发送者
+引发
+元数据
+原始 JSON
+日志中没有这条记录，可能已被清理。
+
+需要关注
+没有需要关注的事。
+已知 {n} 台设备，检查过的都有应答。
+最近活动
+今天 {n} 个错误
+今天 {n} 次失败或被拒
+事件未在记录
+
+尚无设备
+在网络上通告自己的设备会自动出现在这里。其他设备请加入配置：
+查找设备
+地址
+服务
+首次出现
+最后出现
+可用率
+状态变化
+属性
+检查
+原因
+通告名称
+已离开网络
+重命名
+忽略
+恢复关注
+结束维护
+
+字段
+类型
+当这类事件带有 record 时，变更会显示在这里。
+在配置中加入资源，其对象的每个版本都会保留：
+
+保留
+记录保留多久。0 表示不限。
+移除旧记录
+天数
+大小 (MiB)
+保存后将立即移除 {n} 条记录。
+在此设定，优先于配置文件。
+恢复为文件设定
+
+存储
+已用
+每日记录数，30 天
+每天约 {size}
+日志
+密钥
+没有密钥。
+角色
+新建密钥
+此密钥只显示这一次，请立即复制。
+吊销
+
+导出
+清空日志
+永久移除全部记录。会留下一条，说明是谁所为。
+输入“{word}”以确认
+清空
+移除全部记录
+已移除 {n} 条记录
+
+外观
+语言
+主题
+{who} {past}了 {what}
+{what} 已{past}
+{who} 无权{past} {what}
+{who} 未能{past} {what}
+（结果未知）
+（需要 {role}）
+（无效：{fields}）
+ 被拒绝
+ 失败
+[tab]
+概览
+活动
+设备
+变更
+设置
+[category]
+对象
+登录
+设备
+采集
+系统
+[outcome]
+成功
+失败
+被拒
+未知
+[severity]
+信息
+警告
+错误
+[state]
+在线
+离线
+无应答
+未知
+反复上下线
+维护中
+已忽略
+无法观察
+[source]
+套接字
+HTTP
+插件
+网络发现
+健康检查
+Collector 自身
+NATS
+配置
+[role]
+管理员
+查看者
+发送者
+[change_type]
+新建
+更改
+删除
+[assurance]
+发送者由内核证实
+凭 API 密钥发送
+守护进程自身
+仅为发送者自称
+[field]
+类别
+结果
+级别
+动作
+操作者
+对象类型
+对象
+来源
+通道
+方式
+目标
+租户
+组织
+关联
+从
+到
+记录
+代表
+IP 地址
+起因
+状态
+用户
+程序
+密钥
+[theme]
+跟随系统
+浅色
+深色
+[press]
+下一条
+上一条
+打开
+本帮助
+[own]
+{who} 被拒绝：{what}
+时钟跳变 {seconds} 秒
+Collector 已启动
+Collector 首次启动
+Collector 在中断后启动；自 {from} 起没有记录
+Collector 正在停止
+更改后的配置被拒绝，旧配置继续有效: {error}
+配置已重新加载
+{device} 出现了
+{device} 回来了
+{device} 反复上线和离线
+{device} 的状态变为{state}
+{device} 已离线
+{device} 在 {n} 次检查失败后离线
+{device} 不再应答
+{device} 在线
+{device} 重新上线
+{device} 离开了
+{device} 离开了（已告别）
+{device} 离开了（启动后未听到）
+{device} 离开了（不再听到）
+{device} 重新启动了
+{device} 有变化{fields}
+{who} 清空了日志：移除 {count}
+{who} 导出了 {count}
+{count}在记录前丢失{why}
+按保留规则清理了 {count}
+{who} 新建了密钥 {key}
+{who} 吊销了密钥 {key}
+网络恢复可观察
+无法观察网络：太多设备同时失败
+{who} 更改了 {what}
+磁盘已满
+日志损坏，已移开保存；新日志已开始
+磁盘又有空间了
+[verb]
+添加
+批准
+取消
+更改
+清除
+关闭
+完成
+连接
+创建
+删除
+停用
+断开
+下载
+启用
+导出
+授予
+导入
+安装
+锁定
+移动
+打开
+发布
+接收
+驳回
+移除
+重命名
+重置
+重启
+恢复
+吊销
+保存
+发送
+设置
+共享
+启动
+停止
+解锁
+上传
+使用
+验证
+[alone]
+{who} 已登录|{who} 无权登录|{who} 登录失败
+{who} 已退出|{who} 无权退出|{who} 退出失败
+[end]
+{what} 崩溃了
+{what} 已过期
+{what} 失败了
+{what} 已结束
+{what} 成功了
+{what} 超时了
+`

@@ -1,0 +1,7 @@
+export * from "./dom.js"
+export * from "./i18n.js"
+export * from "./format.js"
+export * from "./parts.js"
+export * from "./api.js"
+export * from "./router.js"
+export * from "./live.js"
