@@ -38,6 +38,15 @@ enabled = false
 """
 
 
+ACTIVATED: Final = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes another program that is handed a socket, as systemd's protocol has it."""
+
+
 class RunningDaemon:
     """`collector run` on files below `folder`. The keyword arguments are lines of TOML.
 
@@ -81,8 +90,11 @@ class RunningDaemon:
         prefix: Sequence[str] = (),
         script: str | None = None,
         preexec: Callable[[], None] | None = None,
+        activated: socket.socket | None = None,
     ) -> RunningDaemon:
-        """Start it and do not wait."""
+        """Start it and do not wait; `activated` is handed in as systemd does with a socket unit's."""
+        if activated is not None:
+            prefix = [*prefix, sys.executable, "-c", ACTIVATED, str(activated.fileno())]
         command = ["-c", script] if script else ["-m", "collector"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -91,6 +103,7 @@ class RunningDaemon:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 preexec_fn=preexec,
+                pass_fds=() if activated is None else (activated.fileno(),),
                 start_new_session=True,
             )
         return self

@@ -102,6 +102,27 @@ def test_a_foreign_live_socket_is_not_taken(make: Make) -> None:
             still.connect(str(daemon.socket))
 
 
+def test_a_socket_that_is_handed_in_is_served_and_outlives_the_daemon(make: Make) -> None:
+    daemon = make()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(daemon.socket))
+        listener.listen()
+        before = daemon.socket.lstat()
+        with daemon.line() as early:
+            early.send(GOOD)  # before there is anybody to read it
+            daemon.spawn(activated=listener)
+            assert early.reply()["ok"]
+        assert daemon.status()["socket"] == str(daemon.socket)
+        assert daemon.stop() == 0
+        assert daemon.socket.lstat().st_ino == before.st_ino
+        with daemon.line() as late:
+            late.send(GOOD)
+            daemon.spawn(activated=listener)
+            assert late.reply()["ok"]
+        assert daemon.stop() == 0
+    assert len(daemon.entries("thing.done")) == 2
+
+
 def test_the_socket_never_stands_there_with_other_permissions(make: Make) -> None:
     daemon = make(unix='mode = "0600"')
     seen: set[int] = set()
