@@ -173,3 +173,94 @@ def test_head_is_get_without_its_body(tmp_path: Path) -> None:
             assert int(head.headers["content-length"]) > 0
         assert client.head("/api/v1/keys").status_code == 401
         assert client.head("/api/v1/events/1").status_code == 200, "the connection goes on"
+
+
+def started_with(daemon: Running, before: str) -> subprocess.Popen[bytes]:
+    """The daemon in a process where `before` runs first, once it records."""
+    arguments = ["run", "--config", f"{daemon.path}/config.toml"]
+    code = f"{before}\nfrom collector.cli import main\nsys.exit(main({arguments!r}))"
+    with open(daemon.path / "log", "ab") as log:
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log)
+    deadline = time.monotonic() + 20
+    while not (daemon.path / "c.sock").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+def emitted(daemon: Running) -> int:
+    command = [sys.executable, "-m", "collector", "emit", "a.b", "--socket"]
+    done = subprocess.run([*command, f"{daemon.path}/c.sock"], check=False, timeout=20)
+    return done.returncode
+
+
+def test_without_the_extra_one_line_says_how_to_add_it_and_recording_goes_on(
+    tmp_path: Path,
+) -> None:
+    daemon = Running(tmp_path)
+    missing = "import sys; sys.modules.update(dict.fromkeys(['litestar', 'prometheus_client']))"
+    daemon.process = started_with(daemon, missing)
+    try:
+        assert emitted(daemon) == 0
+    finally:
+        assert daemon.stop()[0] == 0
+    log = (tmp_path / "log").read_text()
+    assert log.count("pip install 'collector[web]'") == 1
+    assert log.count("litestar and prometheus_client not installed") == 1
+    assert "Traceback" not in log
+
+
+def test_where_the_page_is_off_nothing_of_it_is_loaded(tmp_path: Path) -> None:
+    daemon = Running(tmp_path, extra="enabled = false\n")
+    told = (
+        "import atexit, sys; names = ('litestar', 'uvicorn', 'prometheus_client');"
+        "atexit.register(lambda: print('loaded', [n for n in names if n in sys.modules]))"
+    )
+    daemon.process = started_with(daemon, told)
+    try:
+        assert emitted(daemon) == 0
+    finally:
+        assert daemon.stop()[0] == 0
+    assert "loaded []" in (tmp_path / "log").read_text()
+
+
+def test_every_path_answers_alike_on_tcp_and_on_api_sock(tmp_path: Path) -> None:
+    """All that reads: with an admin's key on the one way in, by the kernel's word on the other."""
+    extra = '[[devices]]\nname = "Router"\naddress = "127.0.0.1"\n'
+    with running(tmp_path, extra=extra) as daemon, daemon.api() as local:
+        new_key = {"label": "ada", "role": "admin"}
+        key = local.post("/api/v1/keys", json=new_key).json()["secret"]
+        device = local.get("/api/v1/devices").json()["devices"][0]["id"]
+        change = local.get("/api/v1/devices-activity").json()["items"][0]["id"]
+        found = {"key": change, "device_id": device}
+        paths = local.get("/openapi.json").json()["paths"]
+        asked = [path.format(**found) for path in paths if "get" in paths[path]]
+        assert len(asked) >= 15
+        with httpx.Client(
+            base_url=daemon.url, headers={"Authorization": f"Bearer {key}"}, timeout=20
+        ) as remote:
+            for path in asked:
+                answers = []
+                for client in (remote, local):
+                    with client.stream("GET", path) as answer:
+                        answers.append((answer.status_code, answer.headers["content-type"]))
+                assert answers[0] == answers[1], path
+                assert answers[0][0] == 200, path
+
+
+def test_a_key_is_nowhere_on_the_disk(tmp_path: Path) -> None:
+    with running(tmp_path) as daemon, daemon.api() as client:
+        made = client.post("/api/v1/keys", json={"label": "ada", "role": "admin"}).json()
+        secret = made["secret"]
+        bearer = {"Authorization": f"Bearer {secret}"}
+        assert httpx.get(f"{daemon.url}/api/v1/keys", headers=bearer).status_code == 200
+        wrong = {"Authorization": f"Bearer {secret[:-1]}"}
+        assert httpx.get(f"{daemon.url}/api/v1/keys", headers=wrong).status_code == 401
+        assert secret not in client.get("/api/v1/keys").text
+        assert secret not in client.get("/api/v1/status").text
+        for stopped in (False, True):
+            if stopped:
+                daemon.stop()
+            kept = b"".join(each.read_bytes() for each in tmp_path.iterdir() if each.is_file())
+            assert secret.encode() not in kept
+            assert secret[3:40].encode() not in kept
