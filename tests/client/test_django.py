@@ -225,5 +225,5 @@ def test_logins_logouts_and_failures_are_recorded(sink: MemorySink, ada: User) -
     assert authenticate(username="ada", password="wr0ng-pw") is None
     assert sink.recorded("user.logged_in", actor=f"user:{ada.pk}", category="auth")
     assert sink.recorded("user.logged_out", actor=f"user:{ada.pk}")
-    assert sink.recorded("user.login_failed", outcome="failure", object_name="ada")
+    assert sink.recorded("user.login_failed", outcome="failure", object_name="ada", actor="ada")
     assert "wr0ng-pw" not in repr(sink.events)

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 import collector.client
+from collector.client import MemorySink, configure
 from tests.client.daemon import Daemon
 from tests.requirements import need_tool
 
@@ -85,6 +88,55 @@ def test_client_in_ten_lines_records(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [each["object_id"] for each in recorded(daemon, "door.opened")] == ["garage"]
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    kept = MemorySink()
+    configure(kept)
+    return kept
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("framework", "path", "verb"),
+    [("fastapi", "/orders/7/pay", "paid"), ("litestar", "/orders", "created")],
+)
+async def test_web_application_of_the_page_records_its_request(
+    sink: MemorySink, framework: str, path: str, verb: str
+) -> None:
+    (code,) = [
+        each for each in blocks("recording-web.md", "python") if f"from {framework} " in each
+    ]
+    application = executed(code)["app"]
+    transport = httpx.ASGITransport(application, client=("192.0.2.7", 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        assert (await client.post(path)).json() == {verb: 7}
+    event = sink.one(f"order.{verb}", object=("order", "7"), ip="192.0.2.7")
+    assert event.correlation_id
+
+
+def test_sqlalchemy_program_of_the_page_records_its_changes(
+    sink: MemorySink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = [each for each in blocks("recording-python.md", "python") if "create_engine" in each]
+    executed(code)["engine"].dispose()
+    assert sink.one("person.created", object=("person", "1", "ada"), channel="people")
+    assert sink.one("person.updated").metadata == {
+        "changes": {"name": {"from": "ada", "to": "Ada L."}}
+    }
+
+
+def executed(code: str) -> dict[str, Any]:
+    """What a program of a page defines, run as a module of its own."""
+    module = ModuleType("page")
+    sys.modules["page"] = module  # where annotations are looked up
+    try:
+        exec(compile(code, "page", "exec"), module.__dict__)
+    finally:
+        del sys.modules["page"]
+    return module.__dict__
 
 
 class TestTheShellsPage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
 from collector.client.functions import default
@@ -27,9 +28,12 @@ def audit_auth(trail: Trail | None = None) -> None:
         (trail or default()).record_auth("user.logged_out", outcome="success", actor=person(user))
 
     def failed(sender: Any, credentials: Mapping[str, Any], **_: Any) -> None:
-        name = credentials.get("username")
+        name = credentials.get("username") or credentials.get(get_user_model().USERNAME_FIELD)
         (trail or default()).record_auth(
-            "user.login_failed", outcome="failure", object=("user", None, name)
+            "user.login_failed",
+            outcome="failure",
+            actor={"name": name} if name else None,  # else it would read as the service's own
+            object=("user", None, name),
         )
 
     for signal, receiver in (
