@@ -8,6 +8,8 @@ from typing import Any, Final
 from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.plugins import PluginProtocol
+from litestar.plugins.core import MsgspecDIPlugin
 
 from collector.config import Resource
 from collector.core.audited import audited
@@ -57,7 +59,16 @@ def application(services: Services) -> Litestar:
     resources = audited(services.config.resources)
     described = document.described(resources, services.config.categories)
     state = State({"services": services, **described})
-    return Litestar(routes(resources), openapi_config=None, state=state, **OPTIONS)
+    return _Lean(routes(resources), openapi_config=None, state=state, **OPTIONS)
+
+
+class _Lean(Litestar):
+    """Without the plugins for pydantic and attrs: Litestar loads them wherever those happen to be
+    installed, which here serves nothing and costs 9 MB."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return [*plugins, MsgspecDIPlugin()]
 
 
 def routes(resources: Iterable[Resource]) -> list[Any]:

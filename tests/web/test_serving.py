@@ -224,6 +224,22 @@ def test_where_the_page_is_off_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     assert "loaded []" in (tmp_path / "log").read_text()
 
 
+def test_the_page_loads_nothing_that_only_happens_to_be_installed(tmp_path: Path) -> None:
+    """Litestar would serve models of pydantic and attrs as well, and load both for that."""
+    daemon = Running(tmp_path)
+    told = (
+        "import atexit, sys; names = ('pydantic', 'attrs', 'jinja2', 'litestar');"
+        "atexit.register(lambda: print('loaded', [n for n in names if n in sys.modules]))"
+    )
+    daemon.process = started_with(daemon, told)
+    try:
+        with httpx.Client(base_url=daemon.url) as client:
+            assert eventually_answers(client, "/api/v1/events") == 200
+    finally:
+        assert daemon.stop()[0] == 0
+    assert "loaded ['litestar']" in (tmp_path / "log").read_text()
+
+
 def test_every_path_answers_alike_on_tcp_and_on_api_sock(tmp_path: Path) -> None:
     """All that reads: with an admin's key on the one way in, by the kernel's word on the other."""
     extra = '[[devices]]\nname = "Router"\naddress = "127.0.0.1"\n'
