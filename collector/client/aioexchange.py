@@ -7,7 +7,6 @@ connection with it, since half a line may be under way.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,10 +15,9 @@ import msgspec
 from anyio.abc import SocketStream
 from anyio.lowlevel import current_token
 
-from collector.client import notices
-from collector.client.exchange import BACKOFF_FIRST, BACKOFF_MOST, PROBE
-from collector.client.ids import jitter
-from collector.client.items import Item, answer, fail
+from collector.client.conversation import Conversation
+from collector.client.items import Item
+from collector.client.tries import Tries, patience
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
@@ -27,15 +25,6 @@ WINDOW: Final = 500
 """Lines of one call under way; fewer than in threads, since nothing is read during a `send`."""
 _decode = msgspec.json.Decoder(Receipt).decode_lines
 _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
-
-
-class _Ticket:
-    """One call's lines on one connection."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.left = len(items)
-        self.again: list[Item] = []
-        self.broken: str | None = None
 
 
 class AsyncExchange:
@@ -57,7 +46,7 @@ class AsyncExchange:
         self._sending = anyio.Lock()
         self._turn = anyio.Event()
         self._reading = False
-        self._waiting: deque[tuple[_Ticket, Item]] = deque()
+        self._talk = Conversation()
 
     def after_fork(self) -> None:
         """The parent's connection belongs to an event loop that does not run here."""
@@ -69,8 +58,7 @@ class AsyncExchange:
         if token is not self._token and token != self._token:
             self._token = token  # another event loop than last time
             self._reset()
-        patience = min(self._timeout, PROBE) if self._away else self._timeout
-        deadline = anyio.current_time() + patience
+        deadline = anyio.current_time() + patience(self._timeout, self._away)
         for start in range(0, len(items), WINDOW):
             await self._persist(items[start : start + WINDOW], deadline)
 
@@ -81,34 +69,23 @@ class AsyncExchange:
             await anyio.aclose_forcefully(stream)
 
     async def _persist(self, items: Sequence[Item], deadline: float) -> None:
-        pause = BACKOFF_FIRST
-        why = "the daemon said: try again"
-        hopeless = self._away
-        while items:
-            refused = False
+        tries = Tries(items, self._away)
+        while True:
             try:
                 with anyio.fail_after(max(deadline - anyio.current_time(), 0)):
-                    items = await self._attempt(items)
-                refused = bool(items)
-                self._away = hopeless = False
+                    tries.answered(await self._attempt(tries.items))
+                    self._away = False
             except (DaemonUnreachable, TimeoutError) as error:
-                why = str(error) or "no answer in time"
-                items = [item for item in items if item.receipt.seq is None and item.receipt.ok]
-            if items and (hopeless or deadline - anyio.current_time() <= pause):
-                self._away = not refused
-                for item in items:
-                    fail(item.receipt, "timeout", why, retry=True)
-                notices.unreachable(why)
+                tries.failed(str(error) or "no answer in time")
+            if (rest := tries.rest(deadline - anyio.current_time())) is None:
+                self._away = tries.away
                 return
-            if items:
-                await anyio.sleep(pause * jitter())
-                pause = min(pause * 2, BACKOFF_MOST)
+            await anyio.sleep(rest)
 
     async def _attempt(self, items: Sequence[Item]) -> list[Item]:
-        ticket = _Ticket(items)
         async with self._sending:
             stream = self._stream or await self._connected()
-            self._waiting.extend((ticket, item) for item in items)
+            ticket = self._talk.ask(items)
             try:
                 await stream.send(b"".join([item.frame for item in items]))
             except BaseException as error:
@@ -137,7 +114,7 @@ class AsyncExchange:
     async def _read(self, stream: SocketStream) -> None:
         self._reading = True
         try:
-            self._hand_out(await stream.receive())
+            self._take(await stream.receive())
         except _GONE as error:
             await self._break(stream, f"the daemon closed the connection: {error}")
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -147,26 +124,15 @@ class AsyncExchange:
             self._turn.set()
             self._turn = anyio.Event()
 
-    def _hand_out(self, chunk: bytes) -> None:
+    def _take(self, chunk: bytes) -> None:
         whole, newline, rest = (self._buffer + chunk).rpartition(b"\n")
         self._buffer = rest
-        for reply in _decode(whole) if newline else ():
-            if not self._waiting:
-                return
-            ticket, item = self._waiting.popleft()
-            ticket.left -= 1
-            if reply.ok or not reply.retry:
-                answer(item.receipt, reply)
-                if not reply.ok:
-                    notices.refused(reply.code or "failed", reply.error or "")
-            else:
-                ticket.again.append(item)
+        if newline:
+            self._talk.hand_out(_decode(whole))
 
     async def _break(self, stream: SocketStream, problem: str) -> None:
         if self._stream is stream:
             self._stream = None
-            for ticket, _ in self._waiting:
-                ticket.broken = problem
-            self._waiting.clear()
+            self._talk.broke(problem)
         with anyio.CancelScope(shield=True):
             await anyio.aclose_forcefully(stream)

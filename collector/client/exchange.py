@@ -7,7 +7,6 @@ together, and no thread of ours is needed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Lock, get_ident
 from time import monotonic, sleep
@@ -15,35 +14,18 @@ from typing import Final
 
 from collector.client import notices
 from collector.client.connection import Connection, ReplyTimeout
-from collector.client.ids import jitter
+from collector.client.conversation import Conversation, Ticket
 from collector.client.items import Item, answer, fail
+from collector.client.tries import Tries, patience
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
 WINDOW: Final = 4000
 """Lines of one call under way; their replies stay far below the daemon's limit of unread bytes."""
-BACKOFF_FIRST: Final = 0.02
-BACKOFF_MOST: Final = 0.5
-PROBE: Final = 0.25
-"""Seconds that a call takes to see whether a daemon that was away is back."""
-
-
-class _Ticket:
-    """One call's lines on one connection."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.left = len(items)
-        self.again: list[Item] = []
-        self.broken: str | None = None
 
 
 class Exchange:
-    """Sends items and waits for their receipts, at most `timeout` (s) a call.
-
-    Within the timeout a broken connection and a reply that says "try again" are tried again, with
-    the same id. Once a call has found no daemon for its whole timeout, later calls only look
-    whether it is back, for `PROBE` seconds at most.
-    """
+    """Sends items and waits for their receipts, at most `timeout` (s) a call; see `Tries`."""
 
     def __init__(self, connect: Callable[[], Connection], timeout: float) -> None:
         self._connect = connect
@@ -60,7 +42,7 @@ class Exchange:
         self._sending = Lock()
         self._turn = Condition(Lock())
         self._reading = False
-        self._waiting: deque[tuple[_Ticket, Item]] = deque()
+        self._talk = Conversation()
         self._busy: set[int] = set()
         self._away = False
 
@@ -72,8 +54,7 @@ class Exchange:
             return
         self._busy.add(me)
         try:
-            patience = min(self._timeout, PROBE) if self._away else self._timeout
-            deadline = monotonic() + patience
+            deadline = monotonic() + patience(self._timeout, self._away)
             for start in range(0, len(items), WINDOW):
                 self._persist(items[start : start + WINDOW], deadline)
         finally:
@@ -88,43 +69,27 @@ class Exchange:
                 self._bury()
 
     def _persist(self, items: Sequence[Item], deadline: float) -> None:
-        pause = BACKOFF_FIRST
-        why = "the daemon said: try again"
-        hopeless = self._away
-        while items:
-            refused = False
+        tries = Tries(items, self._away)
+        while True:
             try:
-                items = self._attempt(items, deadline)
-                refused = bool(items)
-                self._away = hopeless = False
+                tries.answered(self._attempt(tries.items, deadline))
+                self._away = False
             except DaemonUnreachable as error:
-                why = str(error)
-                items = [item for item in items if item.receipt.seq is None and item.receipt.ok]
-            left = deadline - monotonic()
-            if items and (hopeless or left <= pause):
-                self._away = not refused
-                self._give_up(items, why)
+                tries.failed(str(error))
+            if (rest := tries.rest(deadline - monotonic())) is None:
+                self._away = tries.away
                 return
-            if items:
-                sleep(pause * jitter())
-                pause = min(pause * 2, BACKOFF_MOST)
-
-    def _give_up(self, items: Sequence[Item], why: str) -> None:
-        for item in items:
-            if item.receipt.ok:
-                fail(item.receipt, "timeout", why, retry=True)
-        notices.unreachable(why)
+            sleep(rest)
 
     def _attempt(self, items: Sequence[Item], deadline: float) -> list[Item]:
         """One try; the items that the daemon wants sent again."""
-        ticket = _Ticket(items)
         with self._sending:
             with self._turn:
                 self._bury()
                 if self._connection is None:
                     self._connection = self._connect()
                 connection = self._connection
-                self._waiting.extend((ticket, item) for item in items)
+                ticket = self._talk.ask(items)
                 alone, self._reading = not self._reading, True
             send = connection.send_and_gather if alone else connection.send
             try:
@@ -140,7 +105,7 @@ class Exchange:
         self._await(ticket, connection, deadline)
         return ticket.again
 
-    def _await(self, ticket: _Ticket, connection: Connection, deadline: float) -> None:
+    def _await(self, ticket: Ticket, connection: Connection, deadline: float) -> None:
         with self._turn:
             while ticket.left:
                 if ticket.broken is not None:
@@ -165,31 +130,16 @@ class Exchange:
                 finally:
                     self._turn.acquire()
                     self._reading = False
-                    self._hand_out(replies)
+                    self._talk.hand_out(replies)
                     if problem is not None:
                         self._break(connection, problem)
                     self._turn.notify_all()
-
-    def _hand_out(self, replies: Sequence[Receipt]) -> None:
-        for reply in replies:
-            if not self._waiting:
-                return
-            ticket, item = self._waiting.popleft()
-            ticket.left -= 1
-            if reply.ok or not reply.retry:
-                answer(item.receipt, reply)
-                if not reply.ok:
-                    notices.refused(reply.code or "failed", reply.error or "")
-            else:
-                ticket.again.append(item)
 
     def _break(self, connection: Connection, problem: str) -> None:
         """With `_turn` held: nothing more comes over this connection."""
         if self._connection is connection:
             self._connection = None
-            for ticket, _ in self._waiting:
-                ticket.broken = problem
-            self._waiting.clear()
+            self._talk.broke(problem)
             connection.shut()
             self._dead.append(connection)
 
@@ -213,4 +163,7 @@ class Exchange:
                     connection.send(item.frame)
                     answer(item.receipt, connection.receive())
         except DaemonUnreachable as error:
-            self._give_up([item for item in items if item.receipt.seq is None], str(error))
+            for item in items:
+                if item.receipt.seq is None and item.receipt.ok:
+                    fail(item.receipt, "timeout", str(error), retry=True)
+            notices.unreachable(str(error))

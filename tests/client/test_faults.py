@@ -183,9 +183,10 @@ def _account(daemon: Daemon, mode: str, said: list[dict[str, Any]]) -> None:
         return
     safe = {event_id for each in said for event_id in each["safe"]}
     assert safe <= set(kept)
-    assert len(safe) > 500
-    assert dropped == recorded - len(safe)
-    assert (dropped > 0) == (mode == "wait"), "a spool takes everything, who waits is told"
+    assert len(safe) > 100
+    # Who waited in vain is told so, and counted, though the answer may still come true later.
+    assert dropped >= recorded - len(safe)
+    assert (dropped > 0) == (mode == "wait"), "a spool takes everything"
 
 
 def reported(entries: list[dict[str, Any]]) -> int:
