@@ -199,8 +199,8 @@ def reported(entries: list[dict[str, Any]]) -> int:
     return sum(report["count"] for report in reports)
 
 
-def test_canaries_never_arrive(daemon: Daemon) -> None:
-    """Secrets in exceptions, metadata, records, messages and log extras, in every mode."""
+def test_canaries_never_arrive(daemon: Daemon, tmp_path: Path) -> None:
+    """Secrets in exceptions, metadata, headers, records, messages and log extras, in every mode."""
     import logging
 
     from collector.client import AuditHandler
@@ -217,6 +217,10 @@ def test_canaries_never_arrive(daemon: Daemon) -> None:
             message=f"authorization: Bearer {canary}",
             record={"token": canary, "list": [["cookie", canary]]},
         )
+        headers = {"Authorization": f"Bearer {canary}", "cookie": f"session={canary}"}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        client.record("a.headers", metadata={"headers": headers, "list": list(headers.items())})
+        client.record("a.scope", metadata={"headers": raw, "x-api-key": canary})
         client.record_failure("a.failed", ValueError(canary))
         with pytest.raises(KeyError), client.audit("a.block"):
             raise KeyError(canary)
@@ -225,9 +229,13 @@ def test_canaries_never_arrive(daemon: Daemon) -> None:
         logger.error("password=%s", canary, extra={"secret": canary}, exc_info=ValueError(canary))
     with Client(daemon.socket) as background:
         background.record("a.background", metadata={"private_key": canary})
-    assert len(daemon.entries()) >= 6
+    assert len(daemon.entries()) >= 8
     daemon.stop()
-    for path in daemon.database.parent.iterdir():
+    spool = tmp_path / "spool"
+    with Client(daemon.socket, mode="spool", spool=spool, timeout=0.1) as spooling:
+        spooling.record("a.spooled", metadata={"client_secret": canary}, message=f"token={canary}")
+    assert any(b"a.spooled" in path.read_bytes() for path in spool.iterdir())
+    for path in [*daemon.database.parent.iterdir(), *spool.iterdir()]:
         assert canary.encode() not in path.read_bytes(), path.name
 
 
