@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from collector.core.device import Device, Instant, record_of
-from collector.core.discovery import Change, differing
+from collector.core.device_changes import Change, differing
 from collector.core.hostile import clean
 from collector.core.identity import slug
 

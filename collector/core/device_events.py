@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any, Final
 
 from collector.core.device import Device, record_of
-from collector.core.discovery import Change
+from collector.core.device_changes import Change
 from collector.core.hostile import NAME_MAX, clean
 from collector.core.moments import rfc3339
 from collector.core.observability import Sweep

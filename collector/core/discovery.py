@@ -17,17 +17,15 @@ and one for all; beyond it news is gathered into the next event, never dropped).
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
 from collector.core.budget import Allowance
 from collector.core.device import Device, Instant, record_of
+from collector.core.device_changes import Change, News, Reason, differing, told_as
 from collector.core.grouping import DEVICES_MAX, Grouping
 from collector.core.sighting import Sighting
-
-Reason = Literal["goodbye", "expired", "silent", "replaced"]
-Kind = Literal["arrived", "left", "discovered", "restarted", "updated", "lost", "forgotten"]
 
 SETTLE: Final = 2.0
 """Seconds from the first news of a device to its event; announcements come in pairs, 1 s apart."""
@@ -36,20 +34,10 @@ PATIENCE: Final = 4.0
 AWAIT: Final = 600.0
 INITIAL: Final = 60.0
 """What is found so early in a new journal was there before us."""
-CHANGED_MAX: Final = 20
-"""Names of changed fields in an event's metadata."""
-
-
-class Change(Struct, frozen=True):
-    """Something to act on. `arrived` and `left` are signals for health, the others are events."""
-
-    kind: Kind
-    device: Device
-    metadata: dict[str, Any] = {}
 
 
 class _News(Struct):
-    kind: Literal["new", "returned", "changed"]
+    kind: News
     since: float
     due: float
 
@@ -257,7 +245,7 @@ class Discovery:
         del self._news[device.id]
         self._told[device.id] = record
         device.last_change = now.wall
-        return _told_as(news.kind, device, changed)
+        return told_as(news.kind, device, changed)
 
     def _hold(self, device: Device, now: Instant) -> None:
         news = self._news[device.id]
@@ -269,7 +257,7 @@ class Discovery:
     def _note(
         self,
         device: Device,
-        kind: Literal["new", "returned", "changed"],
+        kind: News,
         now: Instant,
         seen: Sighting | None = None,
     ) -> None:
@@ -309,28 +297,3 @@ class Discovery:
     def retell(self, device: Device) -> None:
         """Its record was just told by somebody else (a user's change)."""
         self._told[device.id] = record_of(device)
-
-
-def _told_as(
-    kind: Literal["new", "returned", "changed"], device: Device, changed: list[str]
-) -> list[Change]:
-    updated = [Change("updated", device, {"changed": changed[:CHANGED_MAX]})] if changed else []
-    if kind == "changed":
-        return updated
-    if kind == "returned":
-        return [Change("discovered", device, {"returned": True}), *updated]
-    return [Change("discovered", device, {"initial": True} if device.initial else {})]
-
-
-def differing(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The names of the fields that differ, dotted where they are nested, sorted."""
-    names: list[str] = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, dict) and isinstance(after, dict):
-            names += differing(before, after, f"{prefix}{key}.")
-        else:
-            names.append(f"{prefix}{key}")
-    return names

@@ -19,8 +19,9 @@ from collector.core.checks import Net
 from collector.core.configured import Configured, reconcile
 from collector.core.control import Recorder
 from collector.core.device import Device, Instant, from_row, patch, to_row
+from collector.core.device_changes import Change, Reason
 from collector.core.device_events import of_change, of_network, of_patch, of_telling
-from collector.core.discovery import INITIAL, Change, Discovery, Reason
+from collector.core.discovery import INITIAL, Discovery
 from collector.core.health import Observation, Policy
 from collector.core.observability import Sweep
 from collector.core.sighting import Sighting

@@ -27,7 +27,7 @@ from zeroconf.const import (
     _TYPE_TXT,
 )
 
-from collector.core.discovery import Reason
+from collector.core.device_changes import Reason
 from collector.core.sighting import META_QUERY, Sighting, short_type, split_name
 from collector.sources import mdns_cache
 

@@ -5,10 +5,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from collector.core import discovery as rules
 from collector.core.budget import EACH
 from collector.core.device import Device, Instant, from_row, record_of, to_row
-from collector.core.discovery import AWAIT, PATIENCE, SETTLE, Change, Discovery
+from collector.core.device_changes import Change, Reason
+from collector.core.discovery import AWAIT, PATIENCE, SETTLE, Discovery
 from collector.core.sighting import Sighting, sighting
 
 GRACE = 15.0
@@ -43,7 +43,7 @@ class Network:
     def hear(self, seen: Sighting) -> None:
         self._take(self.model.hear(seen, at(self.now)))
 
-    def part(self, seen: Sighting, reason: rules.Reason = "goodbye") -> None:
+    def part(self, seen: Sighting, reason: Reason = "goodbye") -> None:
         self._take(self.model.part(seen.key, reason, at(self.now)))
 
     def wait(self, seconds: float) -> None:
@@ -512,7 +512,7 @@ class DiscoveryModel(RuleBasedStateMachine):
         type_=st.sampled_from(["_http._tcp", "_ipp._tcp"]),
         reason=st.sampled_from(["goodbye", "expired"]),
     )
-    def end(self, name: str, type_: str, reason: rules.Reason) -> None:
+    def end(self, name: str, type_: str, reason: Reason) -> None:
         self.network.part(see(name=f"{name}.{type_}.local."), reason)
         self._follow()
 
