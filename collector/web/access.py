@@ -65,7 +65,9 @@ def _check(connection: Connection, who: Identity, roles: tuple[str, ...]) -> Non
         return
     if not who.known:
         _refuse(connection, who, _unauthorized())
-    _refuse(connection, who, Refused("denied", f"the role {who.role} may not do this"))
+    needed = " or ".join(roles)
+    detail = f"the role {who.role} may not do this; it needs {needed}"
+    _refuse(connection, who, Refused("denied", detail))
 
 
 def _whole(connection: Connection, who: Identity) -> None:

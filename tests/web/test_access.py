@@ -139,6 +139,14 @@ async def test_a_refusal_says_in_words_what_would_do(
     assert "regex" not in detail
 
 
+async def test_who_may_not_is_told_who_may(house: House) -> None:
+    async with house.client(house.key("viewer")) as client:
+        answer = await client.post("/api/v1/events", json={"action": "a.b"})
+    assert answer.json()["detail"] == (
+        "the role viewer may not do this; it needs admin or producer"
+    )
+
+
 async def test_nothing_of_the_log_is_kept_by_a_browser(house: House) -> None:
     async with house.admin() as client:
         for path in ("/api/v1/events", "/api/v1/keys", "/api/v1/nothing", "/metrics"):
