@@ -18,6 +18,7 @@ from collector.event import Entry, Principal
 
 FIELDS_SHOWN: Final = 5
 """Names of changed or rejected fields; the rest is counted."""
+SETTINGS_SHOWN: Final = 2
 VALUE_MAX: Final = 60
 
 MISSED: Final = ("failure", "denied")
@@ -129,9 +130,22 @@ def _difference(entry: Entry) -> str:
         keys = (entry.metadata.get(key) for key in ("path", "field", "key"))
         path = next((f"{key} " for key in keys if isinstance(key, str) and key), "")
         return f": {path}{_value(old)} → {_value(new)}"
+    if entry.action == "settings.updated" and (settings := _settings(entry)):
+        return f": {settings}"
     if entry.changes and entry.change_type == "update":
         return ": " + names([change.field for change in entry.changes])
     return ""
+
+
+def _settings(entry: Entry) -> str:
+    """`max_days 90 → 30; max_entries …`: what the daemon's own settings were and are."""
+    changes = entry.metadata.get("changes")
+    told = [
+        f"{_value(name)} {_value(each.get('from'))} → {_value(each.get('to'))}"
+        for name, each in (changes.items() if isinstance(changes, dict) else ())
+        if isinstance(each, dict) and _scalar(each.get("from")) and _scalar(each.get("to"))
+    ]
+    return "; ".join(told[:SETTINGS_SHOWN])
 
 
 def _reason(entry: Entry) -> str:

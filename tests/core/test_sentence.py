@@ -86,6 +86,22 @@ def device(action: str, **metadata: Any) -> Entry:
         ),
         (
             entry(
+                "settings.updated",
+                actor=ADA,
+                object_type="settings",
+                object_id="retention",
+                metadata={
+                    "changes": {
+                        "max_days": {"from": 90, "to": 30},
+                        "enabled": {"from": True, "to": False},
+                        "max_entries": {"from": 1, "to": 2},
+                    }
+                },
+            ),
+            "ada changed settings retention: max_days 90 → 30; enabled on → off",
+        ),
+        (
+            entry(
                 "member.added",
                 actor=ADA,
                 object_type="user",
@@ -237,7 +253,8 @@ PLAIN = st.recursive(
     max_leaves=5,
 )
 KEYS = ["from", "to", "attempts", "reason", "changed", "count", "from_seq", "to_seq", "cause",
-        "mistakes", "operation", "path", "seconds", "previous", "error_keys", "error_code", "required",
+        "mistakes", "operation", "changes",
+        "path", "seconds", "previous", "error_keys", "error_code", "required",
         "failing", "online", "initial", "returned"]  # fmt: skip
 PRINCIPALS = st.none() | st.builds(
     Principal,
