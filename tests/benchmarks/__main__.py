@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import client_library, footprint, http, reading, recording
+from tests.benchmarks import client_library, footprint, http, page, reading, recording
 from tests.benchmarks.bench import TINY, Bench, Line, Sizes, machine
 from tests.benchmarks.servers import redis_is_here, scratch
 
@@ -31,6 +31,7 @@ ROWS: Final[dict[str, Callable[[Bench], list[Line]]]] = {
     "memory": footprint.memory,
     "pages": reading.pages,
     "counts": reading.counts,
+    "page": page.page,
     "growth": recording.growth,
     "acknowledgement": recording.acknowledgement,
     "start": footprint.start,

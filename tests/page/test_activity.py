@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.page.world import MARKUP, record
+from tests.page.world import MARKUP, ago, record
 from tests.web.running import Running
 
 MANY = 450
@@ -162,3 +162,67 @@ def test_markup_in_every_field_is_text(visit: Any) -> None:
     expect(page.locator(".drawer .difference")).to_contain_text(MARKUP)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src='x'], main script, .drawer script").count() == 0
+
+
+def test_the_drawer_shows_what_led_to_an_entry_and_what_it_led_to(
+    visit: Any, daemon: Running
+) -> None:
+    cause = "0192f1c4-1a2b-4abc-9f3e-00000000c001"
+    one, *_ = record(daemon, [
+        {"action": "switch.pressed", "id": cause, "object_type": "switch", "object_id": "hall"},
+        {"action": "light.started", "causation_id": cause, "object_type": "light",
+         "object_id": "hall"},
+    ])  # fmt: skip
+    page = visit().open(f"/activity?entry={one}")
+    effects = page.locator(".drawer section", has_text="Led to")
+    expect(effects.locator(".line")).to_have_count(1)
+    effects.locator(".line").click()
+    caused = page.locator(".drawer section", has_text="Caused by").filter(has=page.locator(".line"))
+    expect(caused.locator(".line")).to_contain_text("pressed switch hall")
+
+
+def test_late_entries_stay_under_the_day_they_came_in(visit: Any, daemon: Running) -> None:
+    def sent(count: int, **more: Any) -> list[dict[str, Any]]:
+        return [{"action": "late.sent", "channel": "late", **more} for _ in range(count)]
+
+    record(daemon, [*sent(2), *sent(1, occurred_at=ago(days=3)), *sent(2)])
+    page = visit().open("/activity?channel=late")
+    expect(rows(page)).to_have_count(5)
+    expect(page.locator(".day")).to_have_count(1)
+    expect(rows(page).nth(2).locator("time")).to_have_text(re.compile(r"^\d+ \w+, \d\d:\d\d$"))
+    record(daemon, [*sent(8, occurred_at=ago(days=3)), *sent(1)])
+    expect(rows(page)).to_have_count(14)
+    headings = page.locator(".day")
+    expect(headings).to_have_count(3)
+    expect(headings.nth(1)).to_contain_text("recorded later")
+    expect(headings.nth(0)).not_to_contain_text("recorded later")
+
+
+def test_where_counting_takes_too_long_a_filter_can_still_be_chosen(visit: Any) -> None:
+    page = visit().open("/activity")
+    slow = {"status": 504, "title": "Gateway Timeout", "detail": "the query took over 5 s"}
+    page.route("**/events/facets*", lambda route: route.fulfill(status=504, json=slow))
+    page.get_by_role("button", name="Outcome").click()
+    popover = page.locator(".popover")
+    expect(popover).to_contain_text("the query took over 5 s")
+    popover.locator(".facet-value", has_text="Denied").click()
+    page.wait_for_url("**outcome=denied**")
+    expect(rows(page).filter(has_text="Eve").first).to_be_visible()
+    page.get_by_role("button", name="Actor").click()
+    expect(popover).to_contain_text("the query took over 5 s")
+    popover.get_by_label("Another value").fill("bob")
+    popover.get_by_label("Another value").press("Enter")
+    page.wait_for_url("**actor=bob**")
+
+
+def test_an_export_takes_the_filters_of_the_view(visit: Any, daemon: Running) -> None:
+    visitor = visit()
+    visitor.log_in(daemon.viewer)
+    page = visitor.open("/activity?outcome=denied")
+    page.get_by_role("link", name="Export").click()
+    page.wait_for_url("**/settings?outcome=denied")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="JSON", exact=True).click()
+    told = download.value.path().read_text()
+    assert '"denied"' in told
+    assert '"success"' not in told

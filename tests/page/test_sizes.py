@@ -149,3 +149,22 @@ SCROLL = """async () => {
   }
   return {gaps, nodes, blank};
 }"""
+
+
+def test_nothing_jumps_while_the_page_loads(visit: Any) -> None:
+    for tab in TABS:
+        visitor = visit()
+        visitor.context.add_init_script(SHIFTS)
+        page = visitor.open(tab)
+        expect(page.locator(".pulse-live")).to_be_visible()
+        expect(page.locator(".view.device:empty, .today:empty")).to_have_count(0)
+        page.wait_for_timeout(500)
+        assert page.evaluate("window.shifted") < 0.1, tab
+
+
+SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver(list => {
+  for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.shifted += shift.value;
+}).observe({type: 'layout-shift', buffered: true});
+"""

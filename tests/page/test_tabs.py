@@ -202,6 +202,8 @@ def test_clearing_needs_the_word(visit: Any, daemon: Running) -> None:
     page = visitor.open("/settings")
     button = page.get_by_role("button", name="Remove every entry")
     expect(button).to_be_disabled()
+    page.get_by_label("Type clear to confirm").fill("clea")
+    expect(button).to_be_disabled()
     page.get_by_label("Type clear to confirm").fill("clear")
     button.click()
     expect(page.get_by_text(re.compile(r"[\d,]+ entries removed"))).to_be_visible()

@@ -174,7 +174,7 @@ export class Feed {
 
 	drawEnd() {
 		const more = () => { this.failed = null; if (this.entries.length) this.loadMore(); else this.reset(); }
-		replace(this.end, this.failed && t("failed", { why: this.failed.message }), this.busy ? t("loading") : this.next || this.failed ? button(".quiet", more, t("more")) : this.entries?.length ? t("feedEnd") : null)
+		replace(this.end, this.failed && t("failed", { why: this.failed.message }), this.busy ? this.entries && t("loading") : this.next || this.failed ? button(".quiet", more, t("more")) : this.entries?.length ? t("feedEnd") : null)
 	}
 
 	/** Moves the selection, over day headings. */

@@ -30,10 +30,10 @@ export const midnight = moment => new Date(moment).setHours(0, 0, 0, 0)
 const UNITS = [["year", 86400 * 320, 86400 * 365], ["month", 86400 * 26, 86400 * 30.4], ["day", 79200, 86400], ["hour", 3000, 3600], ["minute", 45, 60], ["second", 0, Infinity]]
 const relative = (value, unit, style) => of(Intl.RelativeTimeFormat, { numeric: "auto", style }).format(value, unit)
 
-export function ago(moment, now = Date.now(), style = "short") {
-	const seconds = (new Date(moment) - now) / 1000
+export function ago(moment) {
+	const seconds = (new Date(moment) - Date.now()) / 1000
 	const [unit, , size] = UNITS.find(([, least]) => Math.abs(seconds) >= least)
-	return relative(Math.round(seconds / size), unit, style)
+	return relative(Math.round(seconds / size), unit, "short")
 }
 
 /** "Today", "Yesterday" and the date; the year where it is not this one. */

@@ -20,7 +20,7 @@ export function categoryIcon(category) {
 }
 
 // How long ago, for a day; then under the heading of its day the time alone.
-const aged = (moment, day) => Date.now() - Date.parse(moment) < DAY ? ago(moment, Date.now(), "narrow") : midnight(moment) === day ? clock(moment) : short(moment)
+const aged = (moment, day) => Date.now() - Date.parse(moment) < DAY ? ago(moment) : midnight(moment) === day ? clock(moment) : short(moment)
 /** A moment that ages by itself. */
 export const when = (moment, day) => h("time.when", { datetime: moment, title: exact(moment), "data-day": day }, aged(moment, day))
 setInterval(() => {
