@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import collector.client
 from collector.client import MemorySink, configure
+from tests.client.conftest import until
 from tests.client.daemon import Daemon
 from tests.requirements import need_tool
 
@@ -114,6 +116,34 @@ async def test_web_application_of_the_page_records_its_request(
         assert (await client.post(path)).json() == {verb: 7}
     event = sink.one(f"order.{verb}", object=("order", "7"), ip="192.0.2.7")
     assert event.correlation_id
+
+
+@pytest.mark.parametrize(
+    ("page", "needle", "actions"),
+    [
+        ("recording-python.md", '\nrecord("settings.updated', {"settings.updated"}),
+        ("recording-python.md", "in_context(reindex)", {"person.updated", "index.rebuilt"}),
+        ("recording-python.md", "with audit(", {"backup.restored"}),
+        ("recording-python.md", "AuditHandler(", {"log.written"}),
+    ],
+)
+def test_example_of_a_page_records(
+    sink: MemorySink, monkeypatch: pytest.MonkeyPatch, page: str, needle: str, actions: set[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger("shop"), "handlers", [])  # to which one example adds
+    (code,) = [each for each in blocks(page, "python") if needle in each]
+    executed(code)
+    until(lambda: {event.action for event in sink.events} == actions)
+
+
+@pytest.mark.anyio
+async def test_example_for_coroutines_records(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLECTOR_SOCKET", str(daemon.socket))
+    (code,) = [each for each in blocks("recording-python.md", "python") if "async with" in each]
+    await executed(code)["main"]()
+    assert len(recorded(daemon, "backup.completed")) == 1
 
 
 def test_sqlalchemy_program_of_the_page_records_its_changes(
