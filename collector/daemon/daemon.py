@@ -255,7 +255,7 @@ class Daemon:
         return self.janitor.make_room(error)
 
     def _on_failure(self, error: JournalError) -> None:
-        self.failing.note(error, self.intake.failing_since)
+        self.failing.note(error, self.intake.failing.since)
 
     def _janitor_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

@@ -169,7 +169,7 @@ class Janitor:
         return need
 
     def _patience(self) -> float:
-        if self.intake.failing_since is not None:
+        if self.intake.failing.since is not None:
             return RETRY_MOST
         backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
@@ -227,9 +227,9 @@ class Janitor:
     def _find_work(self) -> bool:
         now = self._monotonic()
         idle = now - self.intake.last_commit >= IDLE_AFTER
-        if self.intake.failing_since is not None:
+        if self.intake.failing.since is not None:
             self.intake.probe()
-            if self.intake.failing_since is not None:
+            if self.intake.failing.since is not None:
                 self._look_for_room(now)
                 return False
         if now - self._looked_at >= LOOK_EVERY:

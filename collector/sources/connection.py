@@ -17,7 +17,7 @@ from collector.core.framing import Framer, FrameTooLarge
 from collector.core.protocol import command_refusal, command_reply
 from collector.core.rate import TokenBucket
 from collector.errors import CollectorError, JournalError, Rejected
-from collector.intake import Intake, Sender
+from collector.intake import Intake, Sender, rejection
 
 UNREAD_PATIENCE: Final = 30.0
 """Seconds for which a peer may leave its replies unread before the connection is closed."""
@@ -213,7 +213,7 @@ class Connection(asyncio.BufferedProtocol):
         except Rejected as error:
             return error
         except JournalError as error:
-            return Intake.rejection(error)
+            return rejection(error)
         except CollectorError as error:
             return Rejected("failed", str(error))
         except Exception as error:

@@ -35,8 +35,9 @@ c._configure = broken
 raise SystemExit(cli.main())
 """
 EARLY: Final = """
-import collector.intake as intake, collector.cli as cli
-Journal, Intake = intake.Journal, intake.Intake
+import collector.cli as cli
+from collector.intake import Intake
+from collector.journal.writer import Journal
 commit, whole, answer = Journal.commit, Intake._commit, Intake._answer
 state = {"recording": False, "held": None}
 def later(self):

@@ -1,106 +1,51 @@
-"""The one way in. What arrives in one turn of the loop is admitted and committed together.
-
-Sources hand in chunks of lines (or drafts) with a `Sink` for the replies; the first submission of a
-turn schedules one flush, which runs after every other callback of that turn. A flush takes what is
-pending in groups of at most 5,000 events or 4 MiB, commits each group in one transaction, and only
-then answers. Between the commit and the publication to subscribers nothing is awaited.
-"""
+"""Commits what is pending, a group at a time, and answers it."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from collector.core.admission import Admission, Admitted, Origin
 from collector.core.control import histogram
-from collector.core.decoding import Request, decode_chunk, decode_lines
-from collector.core.ids import assigned_prefix, parse_id
+from collector.core.decoding import Request
+from collector.core.ids import assigned_prefix
 from collector.core.protocol import Answer, receipts, replies
-from collector.errors import InvalidEvent, JournalCorrupt, JournalError, JournalFull, Rejected
+from collector.errors import JournalError, JournalFull, Rejected
 from collector.event import Draft, Principal, Producer, Receipt
 from collector.hub import Hub
+from collector.intake.failing import Failing, rejection
+from collector.intake.submissions import (
+    BACKLOG_BYTES,
+    Pending,
+    ReceiptSink,
+    Run,
+    Sender,
+    Sink,
+    default_actor,
+    parsed_ids,
+    run_of,
+    validated,
+)
 from collector.journal.connection import RowRefused, translated
 from collector.journal.versions import Versions
 from collector.journal.writer import PAGE, ROWS_A_PAGE, Journal
 
-GROUP_EVENTS: Final = 5_000
-GROUP_BYTES: Final = 4 * 1024 * 1024
-"""One commit holds at most this much, so that an acknowledgement never waits for an endless batch."""
 JSON_SAVED: Final = 140
 """Bytes of an event's JSON that its row does not have, about: names of keys, texts that repeat."""
-BACKLOG_BYTES: Final = 4 * 1024 * 1024
-"""Past this much unflushed input, sources stop reading until they are answered."""
 STEP_BACK: Final = 1_000_000
 """Microseconds by which the wall clock must fall behind the last commit to count as set back."""
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 BATCH_EVENTS: Final = (1, 2, 5, 10, 50, 100, 500, 1000, 2000, 5000)
 """Upper bounds of the histograms that `/metrics` shows."""
-RETRY_FIRST, RETRY_MOST = 0.1, 5.0
-"""Seconds for which a failed disk is left alone before the next commit is tried, doubled each time."""
-GIVE_UP_AFTER: Final = 60.0
-"""Seconds of failing commits after which the daemon ends with exit code 74."""
 
 _SPARE: Final = 1 << 48
 """Below this are the seqs in the ids of events that never had one: no journal grows up to there."""
 _INTERNAL: Final = Producer(assurance="internal")
 _log = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Where the replies to a submission go, in the order of its requests."""
-
-    def reply(self, lines: bytes) -> None:
-        """Reply lines for events that were stored or refused."""
-
-    def command(self, command: dict[str, Any], rest: list[Request]) -> None:
-        """A command was met; what came before it is answered, `rest` is the sink's to submit again."""
-
-
-class ReceiptSink:
-    """Takes receipts instead of lines, for callers inside the process."""
-
-    def __init__(self, take: Callable[[list[Receipt]], None] | None = None) -> None:
-        self.receipts: list[Receipt] = []
-        self.take = take or self.receipts.extend
-
-    def reply(self, lines: bytes) -> None:
-        """Unused: the intake sees this class and appends receipts directly."""
-
-    def command(self, command: dict[str, Any], rest: list[Request]) -> None:
-        """Commands never come this way."""
-
-
-class Sender(msgspec.Struct, eq=False):
-    """Who submits: kept by a source for each connection, resolved to numbers when first used."""
-
-    source: str
-    producer: Producer
-    actor: Principal
-    origin: Origin | None = None
-    epoch: int = -1
-
-
-class _Submission(msgspec.Struct, eq=False):
-    content: bytes | list[Request]
-    sender: Sender
-    sink: Sink
-
-
-class _Run(msgspec.Struct, eq=False):
-    """Drafts of one sender within a group, and the refusals that stand between them."""
-
-    drafts: list[Draft]
-    sender: Sender
-    sink: Sink
-    checked: bool
-    refused: dict[int, Rejected]
-    answers: list[Answer] = []
-    """One a draft, once the run is committed or its events have failed."""
 
 
 class Intake:
@@ -125,7 +70,6 @@ class Intake:
         self.versions = versions
         self.hub = hub
         self.counters: Counter[str] = Counter()
-        self.backlog = 0
         self.draining = False
         self.suspended = False
         """The disk is full and `on_full` is `suspend`: only the daemon's own word on it gets in."""
@@ -137,18 +81,15 @@ class Intake:
         """Time spent on recording, in all and for the last group: decoding, commit and answers."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit; the janitor looks whether there is work."""
-        self.failing_since: float | None = None
-        self.last_error: JournalError | None = None
-        self._pending: deque[_Submission] = deque()
+        self.failing = Failing(lambda: self._monotonic(), on_failure)
+        self._pending = Pending()
         self._settles: Callable[[], None] | None = None
         self._scheduled = False
         self._epoch = 0
         self._now = 0
         self._began = 0.0
-        self._retry_at = 0.0
-        self._backoff = RETRY_FIRST
         self._wall, self._monotonic, self._call_soon = wall, monotonic, call_soon
-        self._make_room, self._on_failure, self._lost = make_room, on_failure, lost
+        self._make_room, self._lost = make_room, lost
         self._warnings: dict[int, list[str]] = {}
         """What producers should hear about the events of the group under way, by seq."""
 
@@ -156,14 +97,18 @@ class Intake:
 
     def submit(self, content: bytes | list[Request], sender: Sender, sink: Sink) -> None:
         """Take a chunk of whole lines, or decoded requests; answers come to `sink` after the commit."""
-        self._pending.append(_Submission(content, sender, sink))
-        self.backlog += len(content) if isinstance(content, bytes) else 0
+        self._pending.add(content, sender, sink)
         self._schedule()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes of lines that wait for their commit."""
+        return self._pending.backlog
 
     @property
     def congested(self) -> bool:
         """Whether sources should stop reading until their next reply."""
-        return self.backlog > BACKLOG_BYTES
+        return self._pending.backlog > BACKLOG_BYTES
 
     def record(
         self,
@@ -207,8 +152,9 @@ class Intake:
         settles, self._settles = self._settles, None
         self.flush()
         self._settles = settles
-        with self._timed():
-            self._commit_group([self._run(requests, sender, sink, checked=False)], devices)
+        began = self._monotonic()
+        self._commit_group([run_of(requests, sender, sink)], devices)
+        self._took(began)
         return sink.receipts
 
     def save_devices(self, devices: tuple[dict[str, Any], ...]) -> bool:
@@ -228,8 +174,7 @@ class Intake:
     def flush(self) -> None:
         """Commit and answer everything that is pending now."""
         while self._pending:
-            with self._timed():
-                self._flush_group()
+            self._flush_group()
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -238,91 +183,35 @@ class Intake:
 
     def _turn(self) -> None:
         self._scheduled = False
-        with self._timed():
-            self._flush_group()
+        self._flush_group()
         if self._pending:
             self._schedule()
 
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = self._monotonic()
-        try:
-            yield
-        finally:
-            self.last_took = self._monotonic() - began
-            self.seconds += self.last_took
+    def _took(self, began: float) -> None:
+        self.last_took = self._monotonic() - began
+        self.seconds += self.last_took
 
     def _flush_group(self) -> None:
-        runs: list[_Run] = []
-        events = size = 0
-        commands: list[Callable[[], None]] = []
-        while self._pending and events < GROUP_EVENTS and size < GROUP_BYTES:
-            submission = self._pending.popleft()
-            content, sender, sink = submission.content, submission.sender, submission.sink
-            if isinstance(content, bytes):
-                self.backlog -= len(content)
-                size += len(content)
-                drafts = decode_chunk(content)
-                checked = b"\\" not in content or b"\\u0000" not in content
-                if drafts is not None:
-                    room = GROUP_EVENTS - events
-                    if len(drafts) > room:
-                        rest = _Submission(list(drafts[room:]), sender, sink)
-                        self._pending.appendleft(rest)
-                        drafts = drafts[:room]
-                    events += len(drafts)
-                    runs.append(_Run(drafts, sender, sink, checked, {}))
-                    continue
-                content = decode_lines(content)
-            room = GROUP_EVENTS - events
-            taken, rest_ = content[:room], content[room:]
-            command = next((i for i, item in enumerate(taken) if isinstance(item, dict)), None)
-            if command is not None:
-                after = taken[command + 1 :] + rest_ + self._take_back(sender)
-                commands.append(_deferred(sink, taken[command], after))
-                taken = taken[:command]
-            elif rest_:
-                self._pending.appendleft(_Submission(rest_, sender, sink))
-            events += len(taken)
-            if taken:
-                runs.append(self._run(taken, sender, sink, checked=False))
-            if command is not None:
-                break
-        if runs:
-            self._commit_group(runs)
-            pages = (size - JSON_SAVED * events) / PAGE
-            self.journal.frames += max(0.0, pages - events / ROWS_A_PAGE)
-        for command_ in commands:
-            command_()
-
-    def _take_back(self, sender: Sender) -> list[Request]:
-        """What a sender has submitted behind a command: it waits for the command's reply."""
-        later = [item for item in self._pending if item.sender is sender]
-        requests: list[Request] = []
-        for item in later:
-            self._pending.remove(item)
-            if isinstance(item.content, bytes):
-                self.backlog -= len(item.content)
-                requests += decode_lines(item.content)
-            else:
-                requests += item.content
-        return requests
-
-    def _run(self, requests: list[Request], sender: Sender, sink: Sink, *, checked: bool) -> _Run:
-        drafts = [item for item in requests if isinstance(item, Draft)]
-        refused = {i: item for i, item in enumerate(requests) if isinstance(item, Rejected)}
-        return _Run(drafts, sender, sink, checked, refused)
+        began = self._monotonic()
+        group = self._pending.take()
+        if group.runs:
+            self._commit_group(group.runs)
+            pages = (group.size - JSON_SAVED * group.events) / PAGE
+            self.journal.frames += max(0.0, pages - group.events / ROWS_A_PAGE)
+        self._took(began)
+        for command in group.commands:
+            command()
 
     # ── commit ──────────────────────────────────────────────────────────────────────────────────
 
-    def _commit_group(self, runs: list[_Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
+    def _commit_group(self, runs: list[Run], devices: tuple[dict[str, Any], ...] = ()) -> None:
         self._now = self._next_moment(int(self._wall() * 1e6))
         self._began = self._monotonic()
         prefix = assigned_prefix(self._now, self.journal.tag)
         error: JournalError | Rejected | None = self._blocked()
         if error is None:
             try:
-                if self.failing_since is not None:
+                if self.failing.since is not None:
                     self.journal.checkpoint()
                 self._commit(runs, devices)
             except JournalError as broken:
@@ -341,10 +230,10 @@ class Intake:
         stepped_back = wall < self._now - STEP_BACK
         return wall if stepped_back else max(self._now + 1, wall)
 
-    def _commit(self, runs: list[_Run], devices: tuple[dict[str, Any], ...]) -> None:
+    def _commit(self, runs: list[Run], devices: tuple[dict[str, Any], ...]) -> None:
         journal = self.journal
         seq = journal.last_seq + 1
-        parsed = _parsed_ids(runs)
+        parsed = parsed_ids(runs)
         with translated(journal.path):
             known = journal.known_ids(parsed.values()) if parsed else {}
         journal.begin()
@@ -360,11 +249,11 @@ class Intake:
             raise
         journal.committed(admitted.end - 1, admitted.ids)
         self._warnings |= self.versions.take_warnings()
-        self._recovered()
+        self.failing.recovered()
 
     def _append(
         self,
-        runs: list[_Run],
+        runs: list[Run],
         devices: tuple[dict[str, Any], ...],
         seq: int,
         known: dict[bytes, int],
@@ -394,7 +283,7 @@ class Intake:
         return admitted
 
     def _commit_again(
-        self, runs: list[_Run], devices: tuple[dict[str, Any], ...], prefix: str
+        self, runs: list[Run], devices: tuple[dict[str, Any], ...], prefix: str
     ) -> JournalError | None:
         try:
             self._commit(runs, devices)
@@ -406,7 +295,7 @@ class Intake:
 
     def _commit_singly(
         self,
-        runs: list[_Run],
+        runs: list[Run],
         devices: tuple[dict[str, Any], ...],
         prefix: str,
         why: Exception,
@@ -422,7 +311,7 @@ class Intake:
         for run in runs:
             run.answers = []
             for index, draft in enumerate(run.drafts):
-                single = _Run([draft], run.sender, run.sink, run.checked, {})
+                single = Run([draft], run.sender, run.sink, run.checked, {})
                 if error is None:
                     error = self._commit_one(single, devices)
                     if error is not None and not done:
@@ -438,7 +327,7 @@ class Intake:
             self._failed(error)
         return None
 
-    def _commit_one(self, single: _Run, devices: tuple[dict[str, Any], ...]) -> JournalError | None:
+    def _commit_one(self, single: Run, devices: tuple[dict[str, Any], ...]) -> JournalError | None:
         try:
             self._commit([single], devices)
         except JournalError as error:
@@ -448,11 +337,11 @@ class Intake:
             single.answers = [reason]
         return None
 
-    def _too_late(self, single: _Run, error: JournalError, id_: str) -> _Run:
+    def _too_late(self, single: Run, error: JournalError, id_: str) -> Run:
         """An event that the disk failed after others of its batch were stored."""
         if not single.drafts[0].id:
             single.drafts[0] = msgspec.structs.replace(single.drafts[0], id=id_)
-        single.answers = [self.rejection(error)]
+        single.answers = [rejection(error)]
         return single
 
     def _origin(self, sender: Sender) -> Origin:
@@ -480,7 +369,7 @@ class Intake:
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
-    def _answer(self, runs: list[_Run], prefix: str) -> None:
+    def _answer(self, runs: list[Run], prefix: str) -> None:
         first = last = 0
         for run in runs:
             stored = [answer for answer in run.answers if type(answer) is int]
@@ -509,16 +398,15 @@ class Intake:
 
     def _send(
         self,
-        run: _Run,
+        run: Run,
         answers: Sequence[Answer],
         prefix: str,
         warnings: Mapping[int, list[str]],
     ) -> None:
-        sink, drafts = run.sink, run.drafts
-        if run.refused:
-            answers, drafts = _woven(answers, drafts, run.refused)
-            for error in run.refused.values():
-                self.counters[f"rejected.{error.code}"] += 1
+        sink = run.sink
+        answers, drafts = run.woven(answers)
+        for error in run.refused.values():
+            self.counters[f"rejected.{error.code}"] += 1
         if isinstance(sink, ReceiptSink):
             sink.take(receipts(answers, drafts, prefix, warnings))
         else:
@@ -531,7 +419,7 @@ class Intake:
             elif isinstance(answer, Rejected):
                 self.counters[f"rejected.{answer.code}"] += 1
 
-    def _refuse(self, runs: list[_Run], error: JournalError | Rejected, prefix: str) -> None:
+    def _refuse(self, runs: list[Run], error: JournalError | Rejected, prefix: str) -> None:
         """Answer a group that could not be committed; each reply carries the id to send again with."""
         rejection = error if isinstance(error, Rejected) else self._failed(error)
         spare = _SPARE
@@ -552,27 +440,16 @@ class Intake:
 
     def _blocked(self) -> Rejected | None:
         if self.suspended:
-            return self.rejection(JournalFull(""))
-        if self.failing_since is not None and self._monotonic() < self._retry_at:
-            return self.rejection(self.last_error)
-        return None
+            return rejection(JournalFull(""))
+        return rejection(self.failing.error) if self.failing.resting else None
 
     def _failed(self, error: JournalError) -> Rejected:
-        now = self._monotonic()
-        self.last_error = error
-        if self.failing_since is None:
-            self.failing_since = now
-            self._backoff = RETRY_FIRST
-        else:
-            self._backoff = min(self._backoff * 2, RETRY_MOST)
-        self._retry_at = now + self._backoff
         self.counters["commit_failures"] += 1
-        self._on_failure(error)
-        return self.rejection(error)
+        return self.failing.failed(error)
 
     def probe(self) -> None:
         """Try whether a failing disk has recovered, where no producer's commit does."""
-        if self.failing_since is None or self.suspended or self._monotonic() < self._retry_at:
+        if self.failing.since is None or self.suspended or self.failing.resting:
             return
         try:
             self.journal.checkpoint()
@@ -581,71 +458,8 @@ class Intake:
         except JournalError as error:
             self._failed(error)
         else:
-            self._recovered()
+            self.failing.recovered()
 
     def trouble(self, error: JournalError) -> None:
         """Somebody else's write failed: leave the disk alone for a while, as after our own."""
         self._failed(error)
-
-    @staticmethod
-    def rejection(error: JournalError | None) -> Rejected:
-        if isinstance(error, JournalCorrupt):
-            return Rejected(
-                "failed", "the journal is damaged; the daemon restarts with a fresh one"
-            )
-        if isinstance(error, JournalFull):
-            return Rejected(
-                "storage_full", "no space is left for the journal; free some, send again"
-            )
-        return Rejected("io_error", "the journal cannot be written; send again with the same id")
-
-    def _recovered(self) -> None:
-        if self.failing_since is not None:
-            self.failing_since = None
-            self.last_error = None
-
-
-def _parsed_ids(runs: list[_Run]) -> dict[str, bytes]:
-    """The ids that producers sent, by their spelling; admission refuses what is none."""
-    parsed: dict[str, bytes] = {}
-    for run in runs:
-        for draft in run.drafts:
-            if draft.id:
-                try:
-                    parsed[draft.id] = parse_id(draft.id)
-                except InvalidEvent:
-                    continue
-    return parsed
-
-
-def default_actor(source: str, producer: Producer) -> Principal:
-    """Who an event without an actor is ascribed to: the kernel's user, the key, or the daemon."""
-    if producer.assurance == "peercred":
-        return Principal(type="user", id=str(producer.uid), name=producer.user)
-    if producer.assurance == "key":
-        return Principal(type="key", id=producer.key)
-    return Principal(type="service", id=producer.plugin or "collector")
-
-
-def _deferred(sink: Sink, command: Request, rest: list[Request]) -> Callable[[], None]:
-    assert isinstance(command, dict)
-    return lambda: sink.command(command, rest)
-
-
-def validated(draft: Draft) -> Request:
-    """A draft built in the process, held to the same types and lengths as one from the wire."""
-    try:
-        return msgspec.convert(msgspec.to_builtins(draft), Draft)
-    except (msgspec.ValidationError, TypeError, ValueError, RecursionError, OverflowError) as error:
-        return InvalidEvent(str(error))
-
-
-def _woven(
-    answers: Sequence[Answer], drafts: list[Draft], refused: dict[int, Rejected]
-) -> tuple[list[Answer], list[Draft]]:
-    """Put the refusals of lines that never became drafts back where they stood."""
-    nothing = Draft(action="")
-    both = iter(zip(answers, drafts, strict=True))
-    total = len(drafts) + len(refused)
-    woven = [(refused[i], nothing) if i in refused else next(both) for i in range(total)]
-    return [answer for answer, _ in woven], [draft for _, draft in woven]
