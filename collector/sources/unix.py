@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 from collections import Counter
@@ -35,8 +36,11 @@ DRAIN: Final = 0.1
 """Seconds in which what producers had already sent is still read once the daemon stops."""
 FAREWELL: Final = 2.0
 """Seconds that producers have to read their last replies."""
+LINE_EVERY: Final = 10.0
+"""Seconds between two lines in the log about peers that were turned away."""
 RESPITE: Final = 1.0
 """Seconds for which nobody is accepted once not even the descriptor in reserve is left."""
+_log = logging.getLogger(__name__)
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -74,6 +78,7 @@ class UnixSource:
         self._buckets: dict[int, TokenBucket] = {}
         self._starting: set[asyncio.Task[Any]] = set()
         self._spare = _reserve()
+        self._said_at, self._unsaid = -LINE_EVERY, 0
         self._respite: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -182,10 +187,25 @@ class UnixSource:
         return bucket
 
     def _turn_away(self, accepted: socket.socket) -> None:
-        self._lost("busy", 1)
+        self._note_turned_away()
         line = reply(refusal(Rejected("busy", "too many connections; try again")))
         with contextlib.suppress(OSError), accepted:
             accepted.send(line)
+
+    def _note_turned_away(self) -> None:
+        """Count it, and say so now and then; the log's `events.lost` has the exact number."""
+        self._lost("busy", 1)
+        self._unsaid += 1
+        now = self._loop.time()
+        if now - self._said_at >= LINE_EVERY:
+            few = "no descriptors are left" if self._spare < 0 else "see sources.unix.limits"
+            _log.warning(
+                "turned away: %d; connections open: %d (%s)",
+                self._unsaid,
+                len(self._connections),
+                few,
+            )
+            self._said_at, self._unsaid = now, 0
 
     def _turn_away_without_descriptors(self) -> None:
         """Give the reserve away for the moment it takes to answer one peer."""
@@ -194,7 +214,7 @@ class UnixSource:
             accepted, _address = self._listener.accept()
             self._turn_away(accepted)
         except OSError:
-            self._lost("busy", 1)
+            self._note_turned_away()
         try:
             self._spare = _reserve()
         except OSError:  # a thread took it: the peers wait, or the loop would turn for nothing

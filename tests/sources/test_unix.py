@@ -115,6 +115,21 @@ async def test_all_users_together_are_bounded_and_four_more_are_kept_for_admins(
             nobody.end()
 
 
+async def test_those_turned_away_are_said_in_the_log_at_most_once_in_ten_seconds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path, connections_per_uid=1) as made:
+        await connected(made, 1 + SPARE_FOR_ADMINS)
+        for _ in range(5):
+            assert await turned_away(made)
+        (said,) = caplog.messages
+        assert said == "turned away: 1; connections open: 5 (see sources.unix.limits)"
+        monkeypatch.setattr("collector.sources.unix.LINE_EVERY", 0.0)  # so much time has gone by
+        assert await turned_away(made)
+        assert caplog.messages[1].startswith("turned away: 5;")
+        assert made.lost == {"busy": 6}
+
+
 async def test_an_admin_too_has_an_end_bounded(tmp_path: Path) -> None:
     async with served(tmp_path, connections_per_uid=3) as made:
         await connected(made, 3 + SPARE_FOR_ADMINS)
