@@ -234,6 +234,35 @@ def test_kill_9_in_the_middle_of_a_stream_then_resume_without_gap_or_repeat(tmp_
     assert len(acknowledged) > 100
 
 
+def test_a_viewers_stream_holds_no_other_tenant_and_no_whole_address(tmp_path: Path) -> None:
+    """What was missed and what is live, since each takes a way of its own."""
+    with running(tmp_path) as daemon, daemon.api() as client:
+        asked = {"label": "acme", "role": "viewer", "tenant_id": "acme"}
+        key = client.post("/api/v1/keys", json=asked).json()["secret"]
+
+        def record(action: str) -> None:
+            for tenant in ("other", "acme", None):
+                event = {"action": action, "tenant_id": tenant, "ip": "192.0.2.7"}
+                assert client.post("/api/v1/events", json=event).status_code == 200
+
+        record("a.missed")
+        headers = {"Authorization": f"Bearer {key}", "Last-Event-ID": "0"}
+        url = f"{daemon.url}/api/v1/events/stream"
+        seen: list[Any] = []
+        with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+            for message in messages(response):
+                if message.event == "activity_logged":
+                    seen.append(message.data)
+                    record("a.live")
+                if len(seen) == 2:
+                    break
+    assert [(entry["action"], entry["tenant_id"]) for entry in seen] == [
+        ("a.missed", "acme"),
+        ("a.live", "acme"),
+    ]
+    assert {entry["ip"] for entry in seen} == {"192.0.2.x"}
+
+
 def test_an_open_stream_never_delays_the_end(tmp_path: Path) -> None:
     with running(tmp_path) as daemon:
         seen: list[int] = []
