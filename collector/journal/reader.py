@@ -10,12 +10,10 @@ for long.
 from __future__ import annotations
 
 import os
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -26,13 +24,12 @@ import msgspec
 from collector.core.ids import assigned_id, assigned_seq
 from collector.core.query import Bucket, Count, CountBy, Filter, Page
 from collector.core.retention import Limits
-from collector.errors import JournalCorrupt, JournalError, JournalTooNew, QueryTimeout
+from collector.errors import JournalCorrupt, JournalError, JournalTooNew
 from collector.event import Entry
 from collector.journal import counting
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
-    translate,
     translated,
     wal_of,
 )
@@ -41,6 +38,7 @@ from collector.journal.foresight import Removal, removal
 from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
 from collector.journal.search import read_cursors
+from collector.journal.snapshot import Answer, Snapshot
 
 QUERY_SECONDS: Final = 5.0
 """Longest time that one query may take."""
@@ -48,57 +46,7 @@ COUNT_CAP: Final = 10_000
 EXPORT_PAGE: Final = 500
 CACHE_KIB: Final = 8192
 """Pages that a reader keeps, so that the tail of the log is not fetched anew for each page."""
-_PROGRESS_STEPS: Final = 10_000
-"""SQLite instructions between two looks at the clock."""
 _SEQ_MAX: Final = 2**63 - 1
-
-Answer = TypeVar("Answer")
-
-
-class _Snapshot:
-    """One answer's read transaction, in the connection's thread, within its time."""
-
-    def __init__(self, path: Path, seconds: float) -> None:
-        self._path, self._seconds = path, seconds
-        self._deadline = float("inf")
-        self._connection: sqlite3.Connection
-
-    def answer(self, connection: sqlite3.Connection, question: Callable[[Fetch], Answer]) -> Answer:
-        """Work out an answer. Raises `QueryTimeout`, `JournalError`, and what `question` raises."""
-        self._connection = connection
-        if self._deadline > 0:
-            self._deadline = time.monotonic() + self._seconds
-        connection.set_progress_handler(self._overdue, _PROGRESS_STEPS)
-        try:
-            self.fetch("BEGIN", ())
-            return question(self.fetch)
-        finally:
-            connection.set_progress_handler(None, 0)
-            if connection.in_transaction:
-                connection.rollback()
-
-    def fetch(self, sql: str, values: Sequence[Any]) -> list[Row]:
-        """All rows of one SELECT."""
-        if self._overdue():
-            raise self._timeout()
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-                raise self._timeout() from error
-            raise translate(error, self._path) from error
-
-    def abandon(self) -> None:
-        """Nobody waits for the answer any more: end soon. May be called from any thread."""
-        self._deadline = 0.0
-
-    def _overdue(self) -> int:
-        return int(time.monotonic() > self._deadline)
-
-    def _timeout(self) -> QueryTimeout:
-        return QueryTimeout(
-            f"the query took longer than {self._seconds:g} s; narrow it by time or a filter"
-        )
 
 
 class Reader:
@@ -240,7 +188,7 @@ class Reader:
     async def _answer(
         self, connection: aiosqlite.Connection, question: Callable[[Fetch], Answer]
     ) -> Answer:
-        snapshot = _Snapshot(self.path, self.seconds)
+        snapshot = Snapshot(self.path, self.seconds)
         try:
             # aiosqlite's own door to its thread; each of its public methods goes through it, one
             # statement at a time.
