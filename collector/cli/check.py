@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector.cli import options
+from collector.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -37,26 +38,29 @@ def command(show: bool, config: str | None) -> None:
     from collector.config import load, machine
 
     found = load(config)
-    machine.check(found)
-    _check_exposure(found)
+    mistakes = [*machine.missing(found), *_exposed(found)]
+    if mistakes:
+        raise ConfigError.of(mistakes)
     if show:
         click.echo(found.dump_toml(), nl=False)
     say(f"{found.file or 'no file, the defaults serve'}: the configuration is right")
 
 
-def _check_exposure(found: Config) -> None:
-    """As a start does. Raises `ConfigError`; a journal that cannot be read is left to the start."""
-    from collector.errors import JournalError
+def _exposed(found: Config) -> list[ConfigError]:
+    """The mistake that a start would refuse; a journal that cannot be read is left to the start."""
     from collector.web.exposure import check, is_loopback
 
     if not found.web.enabled or is_loopback(found.web.host):
-        return
+        return []
     path = found.storage.path
     try:
         keys = asyncio.run(_keys(path)) if os.path.exists(path) else 0
+        check(found.web.host, keys)
     except JournalError:
-        return
-    check(found.web.host, keys)
+        return []
+    except ConfigError as mistake:
+        return [mistake]
+    return []
 
 
 async def _keys(path: str) -> int:

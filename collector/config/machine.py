@@ -10,14 +10,8 @@ from collector.config.schema import Settings
 from collector.errors import ConfigError
 
 
-def check(settings: Settings) -> None:
-    """Raise ConfigError for every group or file that is named and not there."""
-    missing = list(_missing(settings))
-    if missing:
-        raise ConfigError.of(missing)
-
-
-def _missing(settings: Settings) -> Iterator[ConfigError]:
+def missing(settings: Settings) -> Iterator[ConfigError]:
+    """Every group or file that is named and not there."""
     unix, web = settings.sources.unix, settings.web
     groups = {f"sources.unix.admin_groups[{i}]": name for i, name in enumerate(unix.admin_groups)}
     for path, group in {"sources.unix.group": unix.group, **groups}.items():

@@ -80,6 +80,24 @@ def test_every_mistake_has_a_line_of_its_own(
         assert f"{file}: {key}: " in line
 
 
+def test_check_tells_all_that_a_start_would_miss_on_this_machine(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    file = config(
+        tmp_path,
+        "[sources.unix]\ngroup = 'no-such-group'\n"
+        "[web]\nenabled = true\nhost = '192.0.2.1'\ntls_cert = '/no/c.pem'\ntls_key = '/no/k.pem'\n",
+    )
+    environ = {name: value for name, value in environ.items() if "WEB" not in name}
+    result = collector(environ, "check", "--config", file)
+    assert result.returncode == EXIT_CONFIG
+    told = result.stderr.splitlines()
+    for line, key in zip(
+        told, ("sources.unix.group", "web.tls_cert", "web.tls_key", "web.host"), strict=True
+    ):
+        assert f"{key}: " in line
+
+
 def test_a_wrong_configuration_leaves_no_trace_on_the_disk(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
