@@ -32,7 +32,7 @@ port = {port}
 
 
 WATCHFUL: Final = (
-    "import collector.janitor as j, collector.cli as cli\n"
+    "import collector.janitor.schedule as j, collector.cli as cli\n"
     "j.LOOK_EVERY = 0.2; j.RETRY_MOST = 0.2\nraise SystemExit(cli.main())"
 )
 """The daemon as it is, but looking at a full disk five times a second and not every five."""

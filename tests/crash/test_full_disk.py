@@ -16,12 +16,13 @@ import pytest
 
 from collector.journal.backup import verify
 from tests.daemon.harness import Line, RunningDaemon, entries, until
-from tests.requirements import need, need_root, need_tool
+from tests.disks import fill, mounted
+from tests.requirements import need, need_tool
 
 Make = Callable[..., RunningDaemon]
 TEXT = "x" * 900
 QUICK = (
-    "import collector.janitor as j, collector.cli as cli\n"
+    "import collector.janitor.schedule as j, collector.cli as cli\n"
     "j.LOOK_EVERY = 0.3; j.RETRY_MOST = 0.3\nraise SystemExit(cli.main())"
 )
 """The daemon as it is, but looking around more often than every five seconds."""
@@ -30,31 +31,8 @@ QUICK = (
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A mounted ext4 file system of 24 MiB."""
-    need_root()
-    mkfs, mount = need_tool("mkfs.ext4", "e2fsprogs"), need_tool("mount")
-    image, folder = tmp_path / "image", tmp_path / "state"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(24 << 20)
-    subprocess.run([mkfs, "-q", "-F", "-m", "0", image], check=True)
-    done = subprocess.run([mount, "-o", "loop", image, folder], capture_output=True, text=True)
-    need(done.returncode == 0, f"may not mount a loop device: {done.stderr}")
-    try:
+    with mounted(tmp_path, "state", 24 << 20) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=False)
-
-
-def _fill(folder: Path, leave: int) -> Path:
-    """Take all space but so many bytes."""
-    stat = os.statvfs(folder)
-    file = folder / "ballast"
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
-    try:
-        os.posix_fallocate(descriptor, 0, stat.f_bavail * stat.f_frsize - leave)
-    finally:
-        os.close(descriptor)
-    return file
 
 
 def _events(count: int) -> list[dict[str, Any] | bytes]:
@@ -73,7 +51,7 @@ def _record(line: Line, count: int) -> tuple[list[dict[str, Any]], list[dict[str
 def test_rotate_makes_room_counts_what_it_removes_and_goes_on(make: Make, small_disk: Path) -> None:
     daemon = make(storage='on_full = "rotate"', state=small_disk).start(script=QUICK)
     until(lambda: (small_disk / "events.db.reserve").exists())
-    ballast = _fill(small_disk, 6 << 20)
+    ballast = fill(small_disk, 6 << 20)
     stored, refused = 0, 0
     full: list[dict[str, Any]] = []
     with daemon.line() as line:
@@ -99,7 +77,7 @@ def test_suspend_refuses_keeps_everything_and_goes_on_when_there_is_room(
 ) -> None:
     daemon = make(storage='on_full = "suspend"', state=small_disk).start(script=QUICK)
     until(lambda: (small_disk / "events.db.reserve").exists())
-    ballast = _fill(small_disk, 4 << 20)
+    ballast = fill(small_disk, 4 << 20)
     stored: dict[str, int] = {}
     with daemon.line() as line:
         for _ in range(100):
@@ -131,7 +109,7 @@ def test_a_disk_that_is_full_from_the_start_is_said_too(make: Make, small_disk: 
     daemon.start()
     assert daemon.stop() == 0
     (small_disk / "events.db.reserve").unlink()
-    ballast = _fill(small_disk, 512 << 10)
+    ballast = fill(small_disk, 512 << 10)
     daemon.start(script=QUICK)
     with daemon.line() as line:
         while len(_record(line, 50)[0]):
@@ -277,7 +255,7 @@ def test_what_was_acknowledged_outlives_a_power_cut(
         # shut down may return success for pages that are gone (5 of 60 rounds of a bare write loop).
         # The order of sync and acknowledgement is held by test_order.
     subprocess.run(["umount", small_disk], check=True)
-    subprocess.run(["mount", "-o", "loop", tmp_path / "image", small_disk], check=True)
+    subprocess.run(["mount", "-o", "loop", tmp_path / "state.image", small_disk], check=True)
     daemon.start()
     assert daemon.stop() == 0
     stored = {entry["id"]: entry["seq"] for entry in daemon.entries("disk.filled")}
