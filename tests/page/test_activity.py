@@ -226,3 +226,6 @@ def test_an_export_takes_the_filters_of_the_view(visit: Any, daemon: Running) ->
     told = download.value.path().read_text()
     assert '"denied"' in told
     assert '"success"' not in told
+    page.get_by_role("link", name="Remove Outcome Denied").click()
+    page.wait_for_url("**/settings")
+    expect(page.locator(".chosen-chip")).to_have_count(0)

@@ -101,3 +101,20 @@ def test_styles_use_every_token_and_no_other() -> None:
     tokens = (STATIC / "tokens.css").read_text()
     used = set(re.findall(r"var\((--[\w-]+)\)", tokens + (STATIC / "page.css").read_text()))
     assert set(re.findall(r"^\s*(--[\w-]+):", tokens, re.MULTILINE)) == used
+
+
+def test_every_import_is_used_and_every_export_imported() -> None:
+    sources = {path.name: path.read_text() for path in STATIC.glob("*.js")}
+    imports = {
+        name: re.findall(r"^import \{ (.+) \} from", text, re.M) for name, text in sources.items()
+    }
+    for name, lists in imports.items():
+        body = re.sub(r"^import .*$", "", sources[name], flags=re.M)
+        for each in ", ".join(lists).split(", ") if lists else []:
+            assert re.search(rf"\b{each}\b", body), f"{name} imports {each} for nothing"
+    wanted = {each for lists in imports.values() for each in ", ".join(lists).split(", ")}
+    offered = re.findall(
+        r"^export (?:const|function|async function|class) (\w+)", "\n".join(sources.values()), re.M
+    )
+    assert len(offered) > 80
+    assert set(offered) - wanted <= {"dashboard", "activity", "devices", "changes", "settings"}

@@ -26,7 +26,7 @@ export function forApi(query, without) {
 }
 
 /** Each word is found from its beginning: `kit` finds "kitchen". */
-export function searchOf(text) {
+function searchOf(text) {
 	return (text ?? "").split(/\s+/).filter(part => /[\p{L}\p{N}]/u.test(part)).slice(0, 16)
 		.map(part => /[\p{L}\p{N}]$/u.test(part) ? part + "*" : part).join(" ")
 }

@@ -13,7 +13,7 @@ const dayOf = entry => entry[DAY] ??= midnight(Math.min(Date.parse(entry.occurre
 
 /** `[{day, late, entries}]`, in the order of recording. Of entries that came late a few stay under the day
     they came in, with their own date; many have a heading that says so. */
-export function days(entries) {
+function days(entries) {
 	const runs = [], found = []
 	for (const entry of entries) {
 		const day = dayOf(entry)

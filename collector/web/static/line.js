@@ -9,7 +9,7 @@ const CATEGORIES = new Set(["device", "entity", "auth", "capture", "system"])
 const OUTCOMES = { failure: "error", denied: "deny", unknown: "info" }, SEVERITIES = { error: "error", warning: "alert" }
 
 /** A small mark with an icon and a word: never colour alone. */
-export const mark = (kind, name, text) => h(`span.mark.is-${kind}`, icon(name), text)
+const mark = (kind, name, text) => h(`span.mark.is-${kind}`, icon(name), text)
 /** What stands out: an outcome that is not success, else the severity. */
 export const marks = ({ outcome, severity }) => outcome in OUTCOMES ? mark(outcome, OUTCOMES[outcome], say("outcome", outcome))
 	: severity in SEVERITIES ? mark(severity, SEVERITIES[severity], say("severity", severity)) : null

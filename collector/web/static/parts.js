@@ -1,5 +1,5 @@
 // The pieces that tabs are built of.
-import { bdi, h, icon, replace } from "./dom.js"
+import { h, icon, replace } from "./dom.js"
 import { t } from "./i18n.js"
 import { exact } from "./format.js"
 

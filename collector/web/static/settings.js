@@ -8,9 +8,10 @@ import { keysPanel } from "./keys.js"
 const MIB = 1 << 20, GROWTH_DAYS = 30, WEEK = 7, SOME = 1000, PREVIEW_WAIT = 400
 
 export function settings({ query }, { restart }) {
-	const storage = h(""), retention = h("")
+	const storage = h(""), retention = h(""), exported = h(""), update = now => replace(exported, exporting(now.query))
+	update({ query })
 	if (session.whole) { drawStorage(storage); drawRetention(retention, () => drawStorage(storage)); }
-	return { node: view("settings", h(".columns.even", h("div", appearance(restart), storage, session.admin && keysPanel()), h("div", retention, exporting(query), session.admin && clearing()))) }
+	return { node: view("settings", h(".columns.even", h("div", appearance(restart), storage, session.admin && keysPanel()), h("div", retention, exported, session.admin && clearing()))), update }
 }
 
 function appearance(restart) {
