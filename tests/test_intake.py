@@ -1,17 +1,25 @@
-"""The intake's own time: what an entry says of when it was recorded, whatever the clock does."""
+"""The intake: times that an entry bears whatever the clock does, and groups of many senders."""
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.redaction import Redactor
 from collector.event import Draft
 from collector.hub import Hub
-from collector.intake import Intake
+from collector.intake import Intake, Sender
 from collector.journal.versions import Versions
 from collector.journal.writer import Journal
+from tests.journal.world import ADA, PEER, World, world
 
 NOON = 1_800_000_000.0
 
@@ -59,3 +67,81 @@ def test_a_clock_set_back_is_believed_and_no_moment_is_used_twice(tmp_path: Path
     clock.now = NOON + 10
     assert recorded(intake) == int((NOON + 10) * 1e6)
     journal.close()
+
+
+# ── groups ──────────────────────────────────────────────────────────────────────────────────────
+
+LINES = (
+    b'{"action":"lamp.switched"}',
+    b'{"action":"lamp.switched","actor":"user:7","metadata":{"to":"on"}}',
+    b'{"action":"door.opened","tenant_id":"north","ip":"192.0.2.7","target":{"id":"hall"}}',
+    b'{"action":"door.opened","id":"0a0b0c0d-0000-4000-8000-000000000001"}',
+    b'{"action":"door.opened","id":"0A0B0C0D-0000-4000-8000-000000000001","message":"again"}',
+    b'{"action":"login.failed","metadata":{"password":"hunter2"},"message":"token=abcdef123456"}',
+    b'{"action":"Not an action"}',
+    b'{"action":"lamp.switched","metadata":{"text":"\\u0000"}}',
+    b"no JSON",
+)
+
+
+class Replies:
+    """What one sender hears."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def reply(self, lines: bytes) -> None:
+        self.lines += [msgspec.json.decode(line) for line in lines.splitlines()]
+
+    def command(self, command: dict[str, Any], rest: list[Any]) -> None:
+        raise AssertionError(command)
+
+
+def told(sinks: list[Replies]) -> list[list[tuple[Any, ...]]]:
+    """The replies without the ids that the daemon chose."""
+    return [
+        [
+            (r["ok"], r.get("seq"), r.get("duplicate"), r.get("code"), r.get("error"))
+            for r in s.lines
+        ]
+        for s in sinks
+    ]
+
+
+def kept(w: World) -> list[dict[str, Any]]:
+    """Every entry, without what the moment of its commit decides."""
+    rows = [msgspec.to_builtins(entry) for entry in w.entries()]
+    for row in rows:
+        for name in ("id", "occurred_at", "recorded_at"):
+            del row[name]
+        # The digits of a redaction hang on the journal's own key.
+        row["metadata"] = re.sub("[0-9a-f]{8}", "?", str(row["metadata"]))
+        row["message"] = re.sub("[0-9a-f]{8}", "?", str(row["message"]))
+    return rows
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.lists(st.sampled_from(LINES), min_size=1, max_size=4)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_a_group_of_many_senders_stores_and_answers_what_they_would_hear_one_by_one(
+    chunks: list[tuple[int, list[bytes]]],
+) -> None:
+    outcomes = []
+    for together in (True, False):
+        with tempfile.TemporaryDirectory() as folder, world(Path(folder) / "events.db") as w:
+            senders = [
+                Sender("unix", msgspec.structs.replace(PEER, pid=n + 1), ADA) for n in range(4)
+            ]
+            sinks = [Replies() for _ in senders]
+            for who, lines in chunks:
+                w.intake.submit(b"\n".join(lines) + b"\n", senders[who], sinks[who])
+                if not together:
+                    w.intake.flush()
+            w.intake.flush()
+            outcomes.append((told(sinks), kept(w)))
+    assert outcomes[0] == outcomes[1]
