@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -233,25 +234,26 @@ def test_a_reader_needs_no_write_access(tmp_path: Path, running: bool) -> None:
     setpriv = need_tool("setpriv", "util-linux")
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         os.chmod(folder, 0o755)
         w = World(Path(folder) / "events.db")
+        stack.callback(w.close)
         fill(w, 60)
         if not running:
-            w.close()
+            stack.close()
         for file in Path(folder).iterdir():
             file.chmod(0o644)
-        reach = [str(Path(p)) for p in sys.path if p]
+        reach = {"PYTHONPATH": os.pathsep.join(str(Path(p)) for p in sys.path if p)}
         command = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
-        able = subprocess.run([*command, "-c", "import collector, aiosqlite"], capture_output=True,
-                              env={"PYTHONPATH": os.pathsep.join(reach)}, cwd="/")  # fmt: skip
+        able = subprocess.run(
+            [*command, "-c", "import collector, aiosqlite"], capture_output=True, env=reach, cwd="/"
+        )
         if able.returncode:
             pytest.skip("the interpreter cannot be run by another user here")
-        done = subprocess.run([*command, "-c", _READ, str(w.path)], capture_output=True, text=True,
-                              env={"PYTHONPATH": os.pathsep.join(reach)}, cwd="/")  # fmt: skip
+        done = subprocess.run(
+            [*command, "-c", _READ, str(w.path)], capture_output=True, text=True, env=reach, cwd="/"
+        )
         assert done.stdout.split() == ["50", "60"], done.stderr
-        if running:
-            w.close()
 
 
 def test_a_reader_sees_one_snapshot_while_recording_goes_on(w: World) -> None:
