@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from django.conf import settings
 
 FOLDER = tempfile.mkdtemp(prefix="collector-django-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 settings.configure(
     DATABASES={
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER}/django.db"},
