@@ -22,12 +22,12 @@ def flood(events: int, batch: int) -> tuple[int, float]:
         now, recording = now + took, recording + took
         recorded, lag = recorded + batch, lag + batch
         most = max(most, lag)
-        pace.earn(now, recording, share(lag / LAG))
+        pace.earn(now, recording, 0.0, share(lag / LAG))
         seconds = min(pace.slice(took), lag * FOLLOW)
         if seconds:
             now, following = now + seconds, following + seconds
             lag -= int(seconds / FOLLOW)
-            pace.spent(now, seconds)
+            pace.spent(now, 0.0, seconds)
     return most, following / now
 
 
@@ -48,12 +48,25 @@ def test_beside_single_events_slices_are_short_and_take_a_third_of_the_time() ->
     now = recording = following = 0.0
     for _ in range(10_000):  # an event each two milliseconds, of which recording takes half of one
         now, recording = now + 0.002, recording + 0.0005
-        pace.earn(now, recording, share(0.1))
+        pace.earn(now, recording, 0.0, share(0.1))
         seconds = pace.slice(0.0005)
         assert seconds <= BUSY_SLICE
         now, following = now + seconds, following + seconds
-        pace.spent(now, seconds)
+        pace.spent(now, 0.0, seconds)
     assert 0.2 < following / now < 0.4
+
+
+def test_a_loop_that_is_busy_with_sockets_is_not_idle() -> None:
+    """Many senders of single events: the processor is busy, though recording is a third of it."""
+    pace = Pace()
+    now = recording = processor = following = 0.0
+    for _ in range(10_000):
+        now, recording, processor = now + 0.002, recording + 0.0007, processor + 0.0019
+        pace.earn(now, recording, processor, share(0.1))
+        seconds = pace.slice(0.0007)
+        now, processor, following = now + seconds, processor + seconds, following + seconds
+        pace.spent(now, processor, seconds)
+    assert following / now < 0.1
 
 
 @given(st.floats(0, 10), st.floats(0, 10))
@@ -69,9 +82,9 @@ def test_nothing_is_saved_up_beyond_one_slice_and_no_debt_beyond_one(
     now = recording = 0.0
     for elapsed, part, of_recording in turns:
         now, recording = now + elapsed, recording + elapsed * part
-        pace.earn(now, recording, of_recording)
+        pace.earn(now, recording, 0.0, of_recording)
         seconds = pace.slice(elapsed * part)
         assert seconds == 0 or BUSY_SLICE <= seconds <= SLICE
-        pace.spent(now, 3 * seconds)  # a step cannot be cut short
+        pace.spent(now, 0.0, 3 * seconds)  # a step cannot be cut short
         assert -SLICE <= pace.earned <= SLICE
         assert pace.patience() > 0

@@ -112,6 +112,7 @@ class Daemon:
             monotonic=self.monotonic,
             clock=self.clock,
             losses=self.losses,
+            processor=time.thread_time,
         )
         self.registry = Registry(
             self.intake,

@@ -103,8 +103,8 @@ class Pending:
         """Bytes of lines that wait."""
         self._items: deque[_Submission] = deque()
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    def __len__(self) -> int:
+        return len(self._items)
 
     def add(self, content: bytes | list[Request], sender: Sender, sink: Sink) -> None:
         """Queue whole lines, or decoded requests."""

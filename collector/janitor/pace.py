@@ -1,7 +1,7 @@
 """How much of the event loop's time housekeeping may take, beside recording.
 
 While nobody sends, all of it, in slices of 20 ms. While somebody does, it earns its time: half of
-what the loop spends otherwise, and a share of what recording takes. That share is small at first, so
+what the loop would idle away, and a share of what it works. That share is small at first, so
 that a burst is recorded before it is indexed, and grows with what is left undone, so that a flood
 that goes on and on is indexed as fast as it is recorded: the tail that readers must scan stays
 below a million entries. A slice is as long as the commit before it, but 5 ms at least and 20 ms at
@@ -18,7 +18,7 @@ BUSY_SLICE: Final = 0.005
 BUSY_FOR: Final = 0.05
 """Seconds after a commit in which producers count as sending."""
 REST_SHARE: Final = 0.5
-"""Seconds earned for each second in which the loop did not record."""
+"""Seconds earned for each second in which the loop had nothing to do."""
 _RAMP: Final = ((0.5, 0.05), (1.0, 0.25), (1.25, 1.0), (2.0, 4.0))
 """From the need, 1 where work should keep up from, to seconds earned for each second of recording."""
 
@@ -40,23 +40,24 @@ class Pace:
 
     def __init__(self) -> None:
         self.earned = 0.0
-        self._at = 0.0
-        self._recording = 0.0
+        self._at = self._recording = self._processor = 0.0
 
-    def earn(self, now: float, recording: float, of_recording: float) -> None:
+    def earn(self, now: float, recording: float, processor: float, of_work: float) -> None:
         """Take note of the time.
 
-        `recording` is how long the loop has recorded so far, in all, and `of_recording` the share of
-        that which is earned. No more is saved up than a slice takes.
+        `recording` is how long the loop has recorded so far, waits for the disk included, and
+        `processor` the processor time of its thread, sockets included: the greater tells how long it
+        has worked. `of_work` is the share of that which is earned. No more is saved up than a slice.
         """
-        elapsed, recorded = now - self._at, recording - self._recording
-        self._at, self._recording = now, recording
-        gain = recorded * of_recording + max(0.0, elapsed - recorded) * REST_SHARE
+        elapsed = now - self._at
+        worked = max(recording - self._recording, processor - self._processor)
+        self._at, self._recording, self._processor = now, recording, processor
+        gain = worked * of_work + max(0.0, elapsed - worked) * REST_SHARE
         self.earned = min(SLICE, self.earned + gain)
 
-    def spent(self, now: float, seconds: float) -> None:
+    def spent(self, now: float, processor: float, seconds: float) -> None:
         """A slice has ended that took so long; nothing is earned by it, and no long debt remains."""
-        self._at = now
+        self._at, self._processor = now, processor
         self.earned = max(-SLICE, self.earned - seconds)
 
     def slice(self, last_commit_took: float) -> float:

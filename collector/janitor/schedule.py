@@ -70,6 +70,7 @@ class Janitor:
         monotonic: Callable[[], float],
         clock: ClockWatch,
         losses: Losses,
+        processor: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.journal, self.intake, self.limits = journal, intake, limits
         self.interval = interval
@@ -85,6 +86,7 @@ class Janitor:
         """Time spent, by kind of job."""
         self.longest_step = 0.0
         self._wall, self._monotonic, self._clock = wall, monotonic, clock
+        self._processor = processor
         self._jobs: deque[tuple[str, Job]] = deque()
         self._patient: deque[tuple[str, Job]] = deque()
         """Batches of `PATIENT` followers: after everything else. Dropped, to begin anew, before
@@ -111,16 +113,16 @@ class Janitor:
             else:
                 await self._rest()
 
-    async def _turn(self, jobs: deque[tuple[str, Job]], pace: Pace, of_recording: float) -> None:
+    async def _turn(self, jobs: deque[tuple[str, Job]], pace: Pace, of_work: float) -> None:
         """One slice, if its time is earned or nobody sends; else wait until it may be."""
         now, seconds = self._monotonic(), SLICE
-        pace.earn(now, self.intake.seconds, of_recording)
+        pace.earn(now, self.intake.seconds, self._processor(), of_work)
         if self._busy(now):
             seconds = pace.slice(self.intake.last_took)
         if seconds:
             self._slice(jobs, seconds)
             end = self._monotonic()
-            pace.spent(end, end - now)
+            pace.spent(end, self._processor(), end - now)
             await asyncio.sleep(0)
         else:
             await self._wait(pace.patience())

@@ -122,13 +122,13 @@ def _kinds(plan: Plan, wanted: Filter, fetch: Fetch) -> None:
         values += bound
     if not where:
         return
-    columns = ", ".join(KIND_FIELDS)
     condition = " AND ".join(where)
-    rows = fetch(f"SELECT kind, {columns} FROM kinds WHERE {condition}", values)
+    rows = fetch(f"SELECT kind, {', '.join(asked_for)} FROM kinds WHERE {condition}", values)
+    if rows and len(rows) == fetch("SELECT count(*) FROM kinds", ())[0][0]:
+        return  # every entry there is
     query = f"SELECT kind FROM kinds WHERE {condition}"
     _numbers(plan, "kind", [row[0] for row in rows], query, values)
-    for name in asked_for:
-        index = KIND_FIELDS.index(name) + 1
+    for index, name in enumerate(asked_for, 1):
         _group(plan, {term(name, text) for text in {row[index] for row in rows}})
 
 
