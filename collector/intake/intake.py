@@ -391,7 +391,7 @@ class Intake:
             stored = [answer for answer in run.answers if type(answer) is int]
             if stored:
                 first, last = first or stored[0], stored[-1]
-                self.counters[f"recorded.{run.sender.source}"] += len(stored)
+                self.counters[run.sender.counter] += len(stored)
             if len(stored) != len(run.drafts):
                 self._count_others(run.answers)
         if last:
@@ -420,9 +420,11 @@ class Intake:
         warnings: Mapping[int, list[str]],
     ) -> None:
         sink = run.sink
-        answers, drafts = run.woven(answers)
-        for error in run.refused.values():
-            self.counters[f"rejected.{error.code}"] += 1
+        drafts = run.drafts
+        if run.refused:
+            answers, drafts = run.woven(answers)
+            for error in run.refused.values():
+                self.counters[f"rejected.{error.code}"] += 1
         if isinstance(sink, ReceiptSink):
             sink.take(receipts(answers, drafts, prefix, warnings))
         else:

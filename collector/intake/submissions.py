@@ -54,6 +54,11 @@ class Sender(msgspec.Struct, eq=False):
     actor: Principal
     origin: Origin | None = None
     epoch: int = -1
+    counter: str = ""
+    """The name of the counter of its events."""
+
+    def __post_init__(self) -> None:
+        self.counter = f"recorded.{self.source}"
 
 
 class Run(msgspec.Struct, eq=False):
@@ -67,10 +72,8 @@ class Run(msgspec.Struct, eq=False):
     answers: list[Answer] = []
     """One a draft, once the run is committed or its events have failed."""
 
-    def woven(self, answers: Sequence[Answer]) -> tuple[Sequence[Answer], list[Draft]]:
+    def woven(self, answers: Sequence[Answer]) -> tuple[list[Answer], list[Draft]]:
         """Answers and drafts with the refusals of lines that never became drafts where they stood."""
-        if not self.refused:
-            return answers, self.drafts
         nothing = Draft(action="")
         both = iter(zip(answers, self.drafts, strict=True))
         total = len(self.drafts) + len(self.refused)

@@ -164,12 +164,14 @@ class Connection(asyncio.BufferedProtocol):
     # ── requests ────────────────────────────────────────────────────────────────────────────────
 
     def _submit(self, lines: bytes) -> None:
+        if not lines:
+            return
         if self._intake.draining:
             self._hand_in([_draining() for _ in decode_lines(lines)])
             return
         if self._bucket is not None:
             self._hand_in(self._slowed(decode_lines(lines), self._bucket))
-        elif lines:
+        else:
             self._hand_in(lines)
 
     def _slowed(self, requests: list[Request], bucket: TokenBucket) -> list[Request]:
