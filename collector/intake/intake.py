@@ -199,7 +199,7 @@ class Intake:
         They wait for one sync together then. A turn takes microseconds, a sync hundreds of them.
         """
         waiting = len(self._pending)
-        more = 1 < waiting and waiting > self._gathered and self.backlog < GATHER_BYTES
+        more = waiting > 1 and waiting > self._gathered and self.backlog < GATHER_BYTES
         self._gathered = waiting if more else 0
         return more
 
