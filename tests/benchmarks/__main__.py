@@ -38,6 +38,10 @@ ROWS: Final[dict[str, Callable[[Bench], list[Line]]]] = {
     "emit": footprint.emit,
 }
 """In the order in which they are measured: what changes the large journal comes last."""
+FURTHER: Final = frozenset(
+    ("post", "single", "feed", "streams", "calls", "delivery", "blocks", "imports", "page")
+)
+"""Rows of HTTP, the library and the page: left out unless they are asked for."""
 LARGE: Final = 10_000_000
 
 
@@ -51,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     with scratch(Path(asked.disk)) as place:
         bench = Bench(place, sizes, redis)
         try:
-            for name in asked.only or ROWS:
+            for name in asked.only or [row for row in ROWS if asked.all or row not in FURTHER]:
                 for line in ROWS[name](bench):
                     print(shown(line), flush=True)
         finally:
@@ -76,6 +80,7 @@ def _sizes(asked: argparse.Namespace) -> Sizes:
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=ROWS, help="measure this row alone")
+    parser.add_argument("--all", action="store_true", help="HTTP, the library and the page too")
     parser.add_argument("--large", action="store_true", help="a journal of 10 million entries")
     parser.add_argument("--sustained", type=float, default=Sizes().sustained, metavar="SECONDS")
     parser.add_argument("--no-redis", action="store_true", help="leave Redis out")
