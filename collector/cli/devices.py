@@ -177,7 +177,8 @@ def _sheet(device: Mapping[str, Any]) -> list[str]:
 def _value(key: str, value: Any) -> str:
     if key in TIMES and isinstance(value, str):
         from collector.cli.clock import zone
-        from collector.core.moments import from_rfc3339, local
+        from collector.core.moments import local
+        from collector.core.rfc3339 import from_rfc3339
 
         moment = local(from_rfc3339(value), zone())
         return moment.replace(tzinfo=None).isoformat(" ", "seconds")

@@ -12,7 +12,8 @@ import msgspec
 
 from collector.core.csv_form import CSV_COLUMNS, csv_cells
 from collector.core.escape import json_line, visible
-from collector.core.moments import from_rfc3339, local
+from collector.core.moments import local
+from collector.core.rfc3339 import from_rfc3339
 from collector.core.sentence import sentence
 from collector.event import Entry
 

@@ -18,7 +18,7 @@ import msgspec
 
 from collector.client import notices
 from collector.client.ids import new_id
-from collector.core.moments import rfc3339
+from collector.core.rfc3339 import rfc3339
 from collector.event import Draft
 
 REPORT_EVERY: Final = 1.0

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from collector.core.hostile import NAME_MAX, clean
-from collector.core.moments import rfc3339
+from collector.core.rfc3339 import rfc3339
 from collector.errors import InvalidEvent
 
 State: TypeAlias = Literal["unknown", "online", "suspect", "offline"]

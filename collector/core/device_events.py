@@ -8,8 +8,8 @@ from typing import Any, Final
 from collector.core.device import Device, record_of
 from collector.core.device_changes import Change
 from collector.core.hostile import NAME_MAX, clean
-from collector.core.moments import rfc3339
 from collector.core.observability import Sweep
+from collector.core.rfc3339 import rfc3339
 from collector.core.vitals import Telling
 from collector.event import Draft
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from collector.core.moments import from_rfc3339
 from collector.core.query import KIND_FIELDS, Filter
+from collector.core.rfc3339 import from_rfc3339
 from collector.core.words import parse_words, unescaped, words_of
 from collector.event import Entry, Principal
 

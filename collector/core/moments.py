@@ -20,17 +20,13 @@ import datetime as dt
 import re
 from typing import Final
 
+from collector.core.rfc3339 import EPOCH, MICROSECOND, since_epoch
 from collector.errors import QueryError
 
 FORMS: Final = (
     'RFC 3339, "2026-11-20", "2026-11-20 10:00", now, today, yesterday, -2h, "10 min ago"'
 )
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND: Final = dt.timedelta(microseconds=1)
-_UTC_EPOCH: Final = dt.datetime(1970, 1, 1)
-_LEAST: Final = (dt.datetime.min - _UTC_EPOCH) // _MICROSECOND
-_MOST: Final = (dt.datetime.max - _UTC_EPOCH) // _MICROSECOND
 _DAYS: Final = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
 _UNITS: Final = {
@@ -72,26 +68,7 @@ def parse(text: str, *, now: int, zone: dt.tzinfo, field: str = "") -> int:
 
 def local(moment: int, zone: dt.tzinfo) -> dt.datetime:
     """The date and time in `zone` at `moment`, microseconds since the epoch."""
-    return (_EPOCH + moment * _MICROSECOND).astimezone(zone)
-
-
-def from_rfc3339(text: str) -> int:
-    """Microseconds since the epoch for a time as entries have it. Raises ValueError otherwise."""
-    return _since_epoch(dt.datetime.fromisoformat(text))
-
-
-def to_rfc3339(microseconds: int) -> str:
-    """A time (µs since the epoch) as entries have it: RFC 3339 in UTC with microseconds and `Z`.
-
-    One before year 1 or after 9999, which RFC 3339 cannot say, as the nearest that it can.
-    """
-    when = _UTC_EPOCH + dt.timedelta(microseconds=max(_LEAST, min(_MOST, microseconds)))
-    return when.isoformat(timespec="microseconds") + "Z"
-
-
-def rfc3339(seconds: float) -> str:
-    """The same of seconds since the epoch, as clocks tell them."""
-    return to_rfc3339(round(seconds * 1e6))
+    return (EPOCH + moment * MICROSECOND).astimezone(zone)
 
 
 def _read(words: str, lower: str, now: int, zone: dt.tzinfo) -> int | None:
@@ -141,7 +118,7 @@ def _span(body: str) -> int | None:
 
 def _day(now: int, zone: dt.tzinfo, days: int) -> int:
     date = local(now, zone).date() + dt.timedelta(days=days)
-    return _since_epoch(dt.datetime(date.year, date.month, date.day, tzinfo=zone))
+    return since_epoch(dt.datetime(date.year, date.month, date.day, tzinfo=zone))
 
 
 def _calendar(match: re.Match[str], zone: dt.tzinfo) -> int:
@@ -149,7 +126,7 @@ def _calendar(match: re.Match[str], zone: dt.tzinfo) -> int:
     if offset:
         zone = _zone(offset)
     day = dt.datetime(int(match["year"]), int(match["month"]), int(match["day"]), tzinfo=zone)
-    return _moment(day, match) if match["hour"] else _since_epoch(day)
+    return _moment(day, match) if match["hour"] else since_epoch(day)
 
 
 def _moment(day: dt.datetime, match: re.Match[str]) -> int:
@@ -163,7 +140,7 @@ def _moment(day: dt.datetime, match: re.Match[str]) -> int:
         second=59 if leap else second,
         microsecond=0 if leap else fraction,
     )
-    return _since_epoch(at) + (1_000_000 if leap else 0)
+    return since_epoch(at) + (1_000_000 if leap else 0)
 
 
 def _zone(offset: str) -> dt.tzinfo:
@@ -174,7 +151,3 @@ def _zone(offset: str) -> dt.tzinfo:
         raise ValueError("an offset is at most 23:59")
     span = dt.timedelta(hours=hours, minutes=minutes)
     return dt.timezone(-span if offset[0] == "-" else span)
-
-
-def _since_epoch(at: dt.datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND

@@ -20,8 +20,8 @@ from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.audited import audited
 from collector.core.losses import Losses
-from collector.core.moments import rfc3339
 from collector.core.redaction import Redactor
+from collector.core.rfc3339 import rfc3339
 from collector.daemon.control import DaemonControl
 from collector.daemon.denials import Denials
 from collector.daemon.failing import Failing

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from collector.core.losses import Losses
-from collector.core.moments import rfc3339
+from collector.core.rfc3339 import rfc3339
 from collector.event import Draft
 from collector.intake import Intake
 from collector.journal.pruning import Pruner

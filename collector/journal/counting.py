@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.core.moments import to_rfc3339
 from collector.core.query import KIND_FIELDS, Bucket, Count, CountBy, Filter
+from collector.core.rfc3339 import to_rfc3339
 from collector.journal.finding import SEQ_MAX, matching
 from collector.journal.followers.totals import floor
 from collector.journal.planning import Fetch, bounded

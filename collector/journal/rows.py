@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.core.ids import assigned_id, format_id
-from collector.core.moments import to_rfc3339
+from collector.core.rfc3339 import to_rfc3339
 from collector.event import Change, Entry, Principal, Producer
 
 FROM: Final = """

@@ -9,8 +9,8 @@ from litestar.params import PathParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from collector.core.control import DevicePatch
-from collector.core.moments import from_rfc3339
 from collector.core.query import Filter
+from collector.core.rfc3339 import from_rfc3339
 from collector.core.uptime import WINDOWS, Transition, uptime
 from collector.errors import InvalidEvent
 from collector.event import Entry, Moment

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.core.moments import from_rfc3339, local, parse, rfc3339, to_rfc3339
+from collector.core.moments import local, parse
+from collector.core.rfc3339 import from_rfc3339, rfc3339, to_rfc3339
 from collector.errors import QueryError
 
 BERLIN = ZoneInfo("Europe/Berlin")

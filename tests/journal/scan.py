@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from collector.core.moments import from_rfc3339
 from collector.core.query import KIND_FIELDS, Filter
+from collector.core.rfc3339 import from_rfc3339
 from collector.event import Entry, Principal
 
 PLAIN = (*(f for f in KIND_FIELDS if f != "action"),

@@ -74,7 +74,7 @@ async def test_numbers_of_any_size_are_cursors_and_times(w: World, number: int) 
 
 
 def _time(entry: Any) -> int:
-    from collector.core.moments import from_rfc3339
+    from collector.core.rfc3339 import from_rfc3339
 
     return from_rfc3339(entry.occurred_at)
 

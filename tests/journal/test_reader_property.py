@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.core.matching import matcher
-from collector.core.moments import from_rfc3339
 from collector.core.query import KIND_FIELDS, Filter
 from collector.core.retention import AgeGroup
+from collector.core.rfc3339 import from_rfc3339
 from collector.event import Entry
 from tests.journal import samples, scan
 from tests.journal.world import World, spend

@@ -123,7 +123,7 @@ def test_forgotten_totals_leave_what_is_stored(w: World) -> None:
 
 
 def samples_day(number: int) -> str:
-    from collector.core.moments import to_rfc3339
+    from collector.core.rfc3339 import to_rfc3339
 
     return to_rfc3339(START + number * DAY)[:10] + "T00:00:00Z"
 
