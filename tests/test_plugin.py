@@ -92,13 +92,19 @@ def wait_for(directory: Path, count: int) -> list[dict[str, object]]:
     raise AssertionError(f"fewer than {count} entries of the plugin within {DEADLINE:g} s")
 
 
+def set_load(directory: Path, load: str) -> None:
+    """As the kernel does: whoever reads sees the old text or the new one, and never an empty file."""
+    (directory / "new").write_text(f"{load} 1.0 0.1 1/100 1\n")
+    (directory / "new").replace(directory / "load")
+
+
 def test_plugin_is_loaded_with_its_options_and_its_events_are_recorded_as_its_own(
     daemon: Path,
 ) -> None:
     deadline = time.monotonic() + DEADLINE
     while not (daemon / "s").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    (daemon / "load").write_text("3.50 1.0 0.1 1/100 1\n")
+    set_load(daemon, "3.50")
     (risen,) = wait_for(daemon, 1)
     assert risen["action"] == "load.risen"
     assert risen["severity"] == "warning"
@@ -106,5 +112,5 @@ def test_plugin_is_loaded_with_its_options_and_its_events_are_recorded_as_its_ow
     assert risen["metadata"] == {"load": 3.5, "limit": 2.0}
     assert risen["producer"] == {"assurance": "internal", "plugin": "loadavg"}
     assert risen["actor"] == {"type": "service", "id": "loadavg"}
-    (daemon / "load").write_text("0.50 1.0 0.1 1/100 1\n")
+    set_load(daemon, "0.50")
     assert [entry["action"] for entry in wait_for(daemon, 2)] == ["load.risen", "load.fallen"]

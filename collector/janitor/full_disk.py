@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
@@ -25,6 +26,8 @@ ROTATE_SHARE: Final = 20
 ROTATE_LEAST: Final = 1_000
 ROTATE_ROUNDS: Final = 10
 """Such removals in a row at most, for as long as the reserve cannot be made again."""
+READER_TRIES, READER_PAUSE = 100, 0.01
+"""How often, and how many seconds apart, a checkpoint is tried until readers have left."""
 ROTATE_ROOM: Final = 1.25
 """Room, in sizes of the reserve, at which it is made again: the rest is for going on."""
 
@@ -42,13 +45,14 @@ class FullDisk:
         *,
         on_full: Literal["rotate", "suspend"],
         wall: Callable[[], float],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.on_full = on_full
         self.reserve = Reserve(journal.path)
         self.full = False
         """Whether the disk is full and not known to have room again."""
         self._journal, self._intake, self._pruner = journal, intake, pruner
-        self._wall = wall
+        self._wall, self._sleep = wall, sleep
         self._unsaid: deque[Draft] = deque()
         """Entries about the disk that it has not taken yet; two for each time that it fills up."""
 
@@ -82,8 +86,21 @@ class FullDisk:
             self._checkpointed(self._pruner.oldest(count, "full"))
             self._checkpointed(sweeping.stale_segments(self._journal))
             self._checkpointed(sweeping.give_back(self._journal))
+            if not self._emptied():
+                return  # to remove more would give no room before that reader leaves
             if self.reserve.take(ROTATE_ROOM) or not self._pruner.entries:
                 return
+
+    def _emptied(self) -> bool:
+        """Checkpoint until nothing is left behind, for as long as readers usually take.
+
+        The file is cut only then: what was removed is no room while a reader may still look at it.
+        """
+        for _ in range(READER_TRIES):
+            if self._journal.checkpoint():
+                return True
+            self._sleep(READER_PAUSE)
+        return False
 
     def _checkpointed(self, steps: Iterator[Any]) -> None:
         """Take all steps, with the write-ahead log kept short: it must fit into the reserve."""

@@ -16,7 +16,7 @@ import pytest
 from collector.core.control import PruneRequest
 from collector.core.query import KIND_FIELDS
 from collector.event import Draft, Principal
-from collector.journal import reader
+from collector.journal import snapshot
 from collector.journal.postings import SEGMENT
 from tests.web.conftest import BOSS, House
 
@@ -45,14 +45,14 @@ QUESTIONS = [
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One element: how often SQLite has looked up from its work."""
     count = [0]
-    overdue = reader._Snapshot._overdue
+    overdue = snapshot.Snapshot._overdue
 
     def counted(self: Any) -> int:
         count[0] += 1
         return overdue(self)
 
-    monkeypatch.setattr(reader, "_PROGRESS_STEPS", STEPS)
-    monkeypatch.setattr(reader._Snapshot, "_overdue", counted)
+    monkeypatch.setattr(snapshot, "_PROGRESS_STEPS", STEPS)
+    monkeypatch.setattr(snapshot.Snapshot, "_overdue", counted)
     return count
 
 
