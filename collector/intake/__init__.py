@@ -1,7 +1,8 @@
 """The one way in. What arrives in one turn of the loop is admitted and committed together.
 
 Sources hand in chunks of lines (or drafts) with a `Sink` for the replies; the first submission of a
-turn schedules one flush, which runs after every other callback of that turn. A flush takes what is
+turn schedules one flush, which runs after every other callback of that turn, or some turns later
+while more and more senders hand in a little. A flush takes what is
 pending in groups of at most 5,000 events or 4 MiB, commits each group in one transaction, and only
 then answers. Between the commit and the publication to subscribers nothing is awaited.
 

@@ -439,20 +439,19 @@ class Intake:
 
     def _refuse(self, runs: list[Run], error: JournalError | Rejected, prefix: str) -> None:
         """Answer a group that could not be committed; each reply carries the id to send again with."""
-        rejection = error if isinstance(error, Rejected) else self._failed(error)
+        refusal = error if isinstance(error, Rejected) else self._failed(error)
         spare = _SPARE
         for run in runs:
-            self.counters[f"rejected.{rejection.code}"] += len(run.drafts)
+            self.counters[f"rejected.{refusal.code}"] += len(run.drafts)
             if run.sender.source != "collector" and run.drafts:
-                self._lost(rejection.code, len(run.drafts))
-            answers = run.answers
+                self._lost(refusal.code, len(run.drafts))
             for index, draft in enumerate(run.drafts):
                 if not draft.id:
-                    seq = answers[index] if index < len(answers) else None
+                    seq = run.answers[index] if index < len(run.answers) else None
                     if not isinstance(seq, int):
                         seq = spare = spare - 1
                     run.drafts[index] = msgspec.structs.replace(draft, id=f"{prefix}{seq:012x}")
-            self._send(run, [rejection] * len(run.drafts), prefix, {})
+            self._send(run, [refusal] * len(run.drafts), prefix, {})
 
     # ── a failing disk ──────────────────────────────────────────────────────────────────────────
 

@@ -173,7 +173,7 @@ class Janitor:
     def _patience(self) -> float:
         if self.intake.failing.since is not None:
             return RETRY_MOST
-        backlog = any(f.lag for f in self.followers[:1]) or self.journal.frames >= 1
+        backlog = self.totals.lag or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
     def _slice(self, jobs: deque[tuple[str, Job]], seconds: float = SLICE) -> None:

@@ -78,7 +78,7 @@ def make_plan(wanted: Filter, fetch: Fetch) -> Plan:
         if names:
             _principals(plan, column, _texts(names, column), fetch)
     _scopes(plan, wanted, fetch)
-    for column in ("object_id", "correlation_id", "causation_id"):
+    for column in fingerprints.SEEDS:
         asked = getattr(wanted, column)
         if asked:
             _plain(plan, column, _texts(asked, column))

@@ -86,7 +86,7 @@ def _collect(
     scattered: list[int],
 ) -> None:
     """Add some rows of the log."""
-    of_object, of_correlation, of_causation = (SEEDS[field] for field in _SCATTERED)
+    of_object, of_correlation, of_causation = SEEDS.values()
     add = scattered.append
     for offset, kind, actor, target, scope, object_id, correlation, causation in rows:
         kinds[kind].append(offset)
@@ -103,9 +103,8 @@ def _collect(
             scopes[scope].append(offset)
 
 
-_SCATTERED: Final = ("object_id", "correlation_id", "causation_id")
 _POSTED: Final = (
-    f"SELECT seq & {SEGMENT - 1}, kind, actor, target, scope, {', '.join(_SCATTERED)}"
+    f"SELECT seq & {SEGMENT - 1}, kind, actor, target, scope, {', '.join(SEEDS)}"
     " FROM log WHERE seq BETWEEN ? AND ?"
 )
 _CLEAR: Final = (
