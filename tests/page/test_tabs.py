@@ -183,6 +183,15 @@ def test_a_lost_connection_is_told_and_resumed_without_a_gap(visit: Any, daemon:
     expect(page.locator(".feed .line")).to_have_count(1)
 
 
+def test_a_tab_whose_code_did_not_arrive_is_fetched_again(visit: Any) -> None:
+    """The daemon may go away between the page and the module of the tab that is opened."""
+    page = visit().open("/")
+    expect(page.locator(".recent li")).to_have_count(5)
+    page.route("**/static/activity.js", lambda route: route.abort("connectionrefused"), times=1)
+    page.get_by_role("link", name="Activity", exact=True).click()
+    expect(page.locator(".feed .line").first).to_be_visible()
+
+
 def test_after_a_restart_nobody_is_logged_in(visit: Any, daemon: Running) -> None:
     visitor = visit()
     visitor.log_in(daemon.admin)

@@ -12,12 +12,17 @@ export const lang = () => code
 /** The language with the reader's region. */
 export const locale = () => navigator.languages.find(each => each.slice(0, 2) === code) ?? code
 
+/** A module, once the daemon answers. */
+export async function load(name) {
+	for (;;) try { return await import(`./${name}.js`); } catch { await new Promise(on => setTimeout(on, 1e3)); }
+}
+
 /** Chooses a language: given, stored, else the browser's first that there is. */
 export async function speak(wanted) {
 	const stored = (() => { try { return localStorage.getItem(STORED); } catch { return null; } })()
 	code = [wanted, stored, ...navigator.languages.map(each => each.slice(0, 2))].find(each => Object.hasOwn(LANGUAGES, each)) ?? "en"
 	if (wanted) try { localStorage.setItem(STORED, code); } catch { /* then for this visit */ }
-	words = parse(...await Promise.all(["en", code].map(async each => (await import(`./${each}.js`)).default)))
+	words = parse(...await Promise.all(["en", code].map(async each => (await load(each)).default)))
 	plurals = new Intl.PluralRules(code)
 	numbers = new Intl.NumberFormat(locale())
 	document.documentElement.lang = code

@@ -1,5 +1,5 @@
 // The shell: tabs, the view that is open, the drawer, banner, keyboard, session.
-import { bdi, button, del, dialog, get, go, h, icon, live, onLive, onRoute, plain, replace, route, session, speak, startLive, t, wordsOf } from "./kit.js"
+import { bdi, button, del, dialog, get, go, h, icon, live, load, onLive, onRoute, plain, replace, route, session, speak, startLive, t, wordsOf } from "./kit.js"
 import { loginDialog, loginForm } from "./login.js"
 import { called } from "./sentence.js"
 import { closeFacet } from "./chips.js"
@@ -21,7 +21,7 @@ async function show(now) {
 	if (wanted !== place) {
 		const { signal } = end()
 		place = wanted
-		const module = await import(`./${tab}.js`)
+		const module = await load(tab)
 		if (signal.aborted) return
 		view = module[tab](route(), { signal, restart: build })
 		replace(main, view.node)
@@ -34,14 +34,14 @@ async function show(now) {
 	if (ENTRY.test(entry)) drawer.show(entry); else drawer.hide()
 }
 
-/** Ends the view; the controller of the next one. */
+/** Ends the view; the next one's controller. */
 function end() {
 	leave.abort()
 	view = place = null
 	return leave = new AbortController()
 }
 
-/** Draws all anew: at the start, in another language, for another role. */
+/** Draws all anew: at first, in another language, for another role. */
 function build() {
 	end()
 	drawer?.node.remove()
@@ -109,7 +109,7 @@ async function begin() {
 	for (;;) {
 		try { await session.refresh(); break; } catch (problem) {
 			if (problem.status) { replace(document.body, h("p.door", plain(problem.message))); return; }
-			await new Promise(resolve => setTimeout(resolve, LEAP))
+			await new Promise(on => setTimeout(on, LEAP))
 		}
 	}
 	onRoute(show)
