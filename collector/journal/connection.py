@@ -31,7 +31,7 @@ from collector.errors import (
     PathTaken,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 APPLICATION_ID: Final = 0x636F6C6C
 """`coll`, in the header of every journal."""
 CHECKPOINT_PATIENCE: Final = 5.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_FORMATS: Final = {"postings": 2}
+_FORMATS: Final = {"postings": 3}
 """Followers whose rows are not as they first were. A new format has a new cursor, so that an index of
 the old one counts as none: readers scan, and the follower builds it anew."""
 

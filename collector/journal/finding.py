@@ -58,7 +58,7 @@ def matching(
     plan = make_plan(wanted, fetch)
     cursors = read_cursors(fetch)
     select = _Select(columns, ascending, grouped, plan)
-    found = stretches(plan, cursors, first, last, ascending, fetch)
+    found = stretches(plan, cursors, first, last, ascending, limit, fetch)
     for stretch in _joined(found, min(FIND_AT_ONCE, limit), ascending):
         for rows in _look(fetch, select, stretch, limit):
             if rows:

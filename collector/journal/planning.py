@@ -34,7 +34,7 @@ TIME_MAX: Final = 2**62
 
 
 class Group(Struct):
-    """Any of these terms will do. A value of which there are many has its fingerprint here as well."""
+    """Any of these terms and fingerprints will do."""
 
     terms: list[bytes]
     fingerprints: list[int] = field(default_factory=list)
@@ -211,9 +211,7 @@ def _plain(plan: Plan, column: str, texts: list[str]) -> None:
 
 def _scattered(column: str, texts: Iterable[str]) -> Group:
     """Values that are found by their fingerprints."""
-    known = [fingerprints.terms(column, text) for text in sorted(texts)]
-    terms = sorted({term for _, both in known for term in both})
-    return Group(terms, [fingerprint for fingerprint, _ in known])
+    return Group([], sorted({fingerprints.fingerprint_of(column, text) for text in texts}))
 
 
 def _numbers(

@@ -2,8 +2,8 @@
 
 A segment is 16,384 consecutive seqs. A set of fewer than 1,024 offsets is stored as 16-bit
 little-endian numbers, a larger one as a bitmap of 2,048 bytes; the length tells them apart. In
-memory a set is a Python integer with one bit an offset, so that union and intersection are `|` and
-`&` at the speed of C.
+memory a set is what it is stored as: a `frozenset`, or a Python integer with one bit an offset, so
+that union and intersection run at the speed of C and a small set never pays for a segment's bits.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ BITMAP_BYTES: Final = SEGMENT // 8
 CHUNK_BITS: Final = 10
 """Chunks of 1,024 seqs carry their range of time; sixteen make a segment."""
 FULL: Final = (1 << SEGMENT) - 1
+SPARSE: Final = 64
+"""Bits of a set below which its members are looked for one by one."""
+
+Places = int | frozenset[int]
+"""A set of offsets: a bitmap or, where it is small, its members."""
 
 TAGS: Final = {
     "action": b"a",
@@ -76,20 +81,48 @@ def encode_bits(value: int) -> bytes:
     return value.to_bytes(BITMAP_BYTES, "little")
 
 
-def decode(stored: bytes) -> int:
-    """A stored set as an integer."""
+def decode(stored: bytes) -> Places:
+    """A stored set."""
     if len(stored) == BITMAP_BYTES:
         return int.from_bytes(stored, "little")
     numbers = array("H", stored)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return bits(numbers)
+    return frozenset(numbers)
+
+
+def either(one: Places, other: Places) -> Places:
+    """The union of two sets."""
+    if isinstance(one, frozenset) and isinstance(other, frozenset):
+        return one | other
+    if not one or not other:
+        return one or other
+    return as_bits(one) | as_bits(other)
+
+
+def both(one: Places, other: Places) -> Places:
+    """The intersection of two sets."""
+    if isinstance(one, frozenset):
+        return one & other if isinstance(other, frozenset) else _within(one, other)
+    return _within(other, one) if isinstance(other, frozenset) else one & other
+
+
+def _within(few: frozenset[int], many: int) -> frozenset[int]:
+    if many == FULL:
+        return few
+    bitmap = many.to_bytes(BITMAP_BYTES, "little")
+    return frozenset([offset for offset in few if bitmap[offset >> 3] >> (offset & 7) & 1])
+
+
+def as_bits(places: Places) -> int:
+    """A set as an integer, whichever it is."""
+    return places if isinstance(places, int) else bits(places)
 
 
 def only(stored: bytes, live: int) -> bytes:
     """A stored set without what is not in `live`; empty where nothing is left."""
     if len(stored) == BITMAP_BYTES:
-        value = decode(stored) & live
+        value = int.from_bytes(stored, "little") & live
         return encode_bits(value) if value.bit_count() >= DENSE else encode(members(value))
     numbers = array("H", stored)
     if sys.byteorder == "big":
@@ -97,10 +130,18 @@ def only(stored: bytes, live: int) -> bytes:
     return encode([offset for offset in numbers if live >> offset & 1])
 
 
-def members(value: int) -> list[int]:
+def members(places: Places) -> list[int]:
     """The offsets of a set, ascending."""
+    if isinstance(places, frozenset):
+        return sorted(places)
     found = []
-    for index, byte in enumerate(value.to_bytes(BITMAP_BYTES, "little")):
+    if places.bit_count() < SPARSE:
+        while places:
+            lowest = places & -places
+            found.append(lowest.bit_length() - 1)
+            places ^= lowest
+        return found
+    for index, byte in enumerate(places.to_bytes(BITMAP_BYTES, "little")):
         if byte:
             base = index << 3
             found += [base + bit for bit in _BITS_OF[byte]]

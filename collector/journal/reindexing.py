@@ -22,6 +22,7 @@ from collector.lock import LockFile
 STEP_ROWS: Final = 512
 _TABLES: Final = (
     ("postings", "segment, term"),
+    ("occurrences", "block, bucket, segment"),
     ("words", "segment, word"),
     ("checksums", "chunk"),
 )

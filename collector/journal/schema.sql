@@ -1,4 +1,4 @@
--- The journal of collector, schema version 1. Everything below `log` and its dictionaries is derived
+-- The journal of collector, schema version 2. Everything below `log` and its dictionaries is derived
 -- and can be built anew (`collector reindex`). Absent texts are '' and absent numbers 0; the view
 -- `entries` shows them as NULL. Times are microseconds since the epoch, UTC.
 
@@ -104,8 +104,6 @@ CREATE TABLE ids (
 
 -- For each segment of 16,384 seqs and each term: where in the segment the term occurs, as 16-bit
 -- little-endian offsets or, from 1,024 of them on, as a bitmap of 2,048 bytes.
--- Object ids, correlations and causes, of which there are as many as entries, share 256 rows a segment,
--- whose terms begin with '#': 32-bit numbers of a fingerprint and an offset each.
 CREATE TABLE postings (
   segment INTEGER NOT NULL,
   term    BLOB    NOT NULL,
@@ -113,7 +111,17 @@ CREATE TABLE postings (
   PRIMARY KEY (segment, term)
 ) STRICT, WITHOUT ROWID;
 
--- The same for the words of the full text.
+-- Object ids, correlations and causes, of which there are as many as entries, share 256 rows a segment:
+-- 32-bit little-endian numbers of a fingerprint and an offset each. A block is sixteen segments.
+CREATE TABLE occurrences (
+  block   INTEGER NOT NULL,
+  bucket  INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  numbers BLOB    NOT NULL,
+  PRIMARY KEY (block, bucket, segment)
+) STRICT, WITHOUT ROWID;
+
+-- As `postings`, for the words of the full text.
 CREATE TABLE words (
   segment INTEGER NOT NULL,
   word    TEXT    NOT NULL,

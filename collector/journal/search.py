@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from collector.journal import fingerprints
 from collector.journal.cursors import cursor_fact
+from collector.journal.fingerprints import BLOCK_BITS
 from collector.journal.planning import Fetch, Group, Plan
 from collector.journal.postings import (
     CHUNK_BITS,
     FULL,
     SEGMENT,
     SEGMENT_BITS,
+    Places,
+    both,
     decode,
+    either,
     members,
     span,
 )
@@ -69,9 +73,18 @@ _CURSORS: Final = "SELECT coalesce((SELECT min(seq) FROM log), 1)" + "".join(
 
 
 def stretches(
-    plan: Plan, cursors: Cursors, first: int, last: int, ascending: bool, fetch: Fetch
+    plan: Plan,
+    cursors: Cursors,
+    first: int,
+    last: int,
+    ascending: bool,
+    enough: int,
+    fetch: Fetch,
 ) -> Iterator[Stretch]:
-    """Where matches can be between two seqs (both included), in the asked-for order."""
+    """Where matches can be between two seqs (both included), in the asked-for order.
+
+    `enough` entries are wanted, about: the index is not asked for many more places than those.
+    """
     first, last = max(first, cursors.first), min(last, cursors.last)
     if plan.nothing or first > last:
         return
@@ -86,7 +99,7 @@ def stretches(
         end = min(last, indexed)
         masks = _time_masks(plan, cursors.totals, end, fetch)
         segments = _segments(first, end, ascending, masks)
-        yield from _narrowed(plan, cursors, segments, first, end, ascending, masks, fetch)
+        yield from _narrowed(plan, cursors, segments, first, end, ascending, masks, enough, fetch)
     if ascending and tail.first <= tail.last:
         yield tail
 
@@ -136,44 +149,55 @@ def _narrowed(
     last: int,
     ascending: bool,
     masks: dict[int, int] | None,
+    enough: int,
     fetch: Fetch,
 ) -> Iterator[Stretch]:
-    start, size = 0, FIRST_SEGMENTS
+    start, size, seen = 0, FIRST_SEGMENTS, 0
     while start < len(segments):
         batch = segments[start : start + size]
-        start, size = start + size, min(size * 4, MOST_SEGMENTS)
+        start += size
         possible = _possible(plan, cursors, batch, fetch)
         for segment in batch:
+            found = possible[segment]
             base = segment << SEGMENT_BITS
-            within = span(max(0, first - base), min(SEGMENT - 1, last - base))
-            found = possible[segment] & within & (FULL if masks is None else masks[segment])
-            yield from _runs(found, base, ascending)
+            if found and (first > base or last < base + SEGMENT - 1):
+                found = both(found, span(max(0, first - base), min(SEGMENT - 1, last - base)))
+            if found and masks is not None:
+                found = both(found, masks[segment])
+            if found:
+                seen += len(found) if isinstance(found, frozenset) else found.bit_count()
+                yield from _runs(found, base, ascending)
+        size = _next_size(size, start, seen, enough)
 
 
-def _runs(found: int, base: int, ascending: bool) -> Iterator[Stretch]:
-    """A set of offsets as lists of seqs, or as a range where it has no gaps."""
-    if not found:
-        return
-    low = (found & -found).bit_length() - 1
-    high = found.bit_length() - 1
-    if found == span(low, high):
-        yield Stretch(base + low, base + high)
-        return
+def _next_size(size: int, looked_at: int, seen: int, enough: int) -> int:
+    """How many segments come next: as many as hold what is wanted still, going by those before."""
+    most = min(size * 4, MOST_SEGMENTS)
+    if not 0 < seen < enough:
+        return most
+    return max(1, min(most, (enough - seen) * looked_at // seen + 1))
+
+
+def _runs(found: Places, base: int, ascending: bool) -> Iterator[Stretch]:
+    """A set of offsets, not empty, as lists of seqs, or as a range where it has no gaps."""
+    if isinstance(found, int):
+        low, high = (found & -found).bit_length() - 1, found.bit_length() - 1
+        if found == span(low, high):
+            yield Stretch(base + low, base + high)
+            return
     seqs = [base + offset for offset in members(found)]
     yield Stretch(seqs[0], seqs[-1], seqs if ascending else seqs[::-1])
 
 
-def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -> dict[int, int]:
+def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -> dict[int, Places]:
     """For each segment the offsets that the plan's postings and words allow."""
-    possible = dict.fromkeys(segments, FULL)
+    possible: dict[int, Places] = dict.fromkeys(segments, FULL)
     posted = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.postings]
     for group in plan.groups:
         asked = [n for n in posted if possible[n]]
         if not asked:
             break
-        marks = ",".join("?" * len(group.terms))
-        rows = fetch(_on("postings", "term, offsets", asked, f"term IN ({marks})"), group.terms)
-        _intersect(possible, asked, ((n, _offsets(group, *row)) for n, *row in rows))
+        _intersect(possible, asked, _of_group(group, asked, fetch))
     if plan.words is not None:
         worded = [n for n in segments if (n + 1 << SEGMENT_BITS) - 1 <= cursors.words]
         conditions: list[tuple[str, tuple[str, ...]]] = [
@@ -192,10 +216,48 @@ def _possible(plan: Plan, cursors: Cursors, segments: list[int], fetch: Fetch) -
     return possible
 
 
-def _offsets(group: Group, term: bytes, stored: bytes) -> int:
-    if fingerprints.is_bucket(term):
-        return fingerprints.found(stored, term, group.fingerprints)
-    return decode(stored)
+def _of_group(group: Group, segments: list[int], fetch: Fetch) -> Iterator[tuple[int, Places]]:
+    """Where any term or fingerprint of a group occurs, in no order."""
+    if group.terms:
+        yield from _of_terms(group.terms, segments, fetch)
+    if group.fingerprints:
+        often: dict[int, set[int]] = defaultdict(set)
+        for segment, fingerprint, numbers in _buckets(group.fingerprints, segments, fetch):
+            places = fingerprints.found(numbers, fingerprint)
+            if places is None:
+                often[fingerprint].add(segment)
+            else:
+                yield segment, places
+        for fingerprint, places_of in often.items():
+            term = fingerprints.frequent_term(fingerprint)
+            yield from _of_terms([term], sorted(places_of), fetch)
+
+
+def _of_terms(
+    terms: list[bytes], segments: list[int], fetch: Fetch
+) -> Iterator[tuple[int, Places]]:
+    condition = f"term IN ({','.join('?' * len(terms))})"
+    for segment, offsets in fetch(_on("postings", "offsets", segments, condition), terms):
+        yield segment, decode(offsets)
+
+
+def _buckets(prints: list[int], segments: list[int], fetch: Fetch) -> list[tuple[Any, ...]]:
+    """The rows of buckets in which fingerprints may stand: `(segment, fingerprint, numbers)`.
+
+    Segments between those that are asked for may be among them.
+    """
+    blocks = ",".join(f"({block})" for block in sorted({n >> BLOCK_BITS for n in segments}))
+    sought = ",".join(
+        f"({one},{fingerprints.bucket_of(one)},x'{fingerprints.trace(one).hex()}')"
+        for one in prints
+    )
+    return fetch(
+        f"WITH wanted (block) AS (VALUES {blocks}), sought (one, bucket, trace) AS (VALUES {sought})"
+        " SELECT segment, one, numbers FROM wanted CROSS JOIN sought CROSS JOIN occurrences AS o"
+        " ON o.block = wanted.block AND o.bucket = sought.bucket"
+        " AND segment BETWEEN ? AND ? AND instr(numbers, trace)",
+        (min(segments), max(segments)),
+    )
 
 
 def _on(table: str, columns: str, segments: list[int], condition: str) -> str:
@@ -208,10 +270,10 @@ def _on(table: str, columns: str, segments: list[int], condition: str) -> str:
 
 
 def _intersect(
-    possible: dict[int, int], segments: list[int], sets: Iterable[tuple[int, int]]
+    possible: dict[int, Places], segments: list[int], sets: Iterable[tuple[int, Places]]
 ) -> None:
-    union: dict[int, int] = defaultdict(int)
-    for segment, offsets in sets:
-        union[segment] |= offsets
+    union: dict[int, Places] = {}
+    for segment, places in sets:
+        union[segment] = either(union[segment], places) if segment in union else places
     for segment in segments:
-        possible[segment] &= union[segment]
+        possible[segment] = both(possible[segment], union[segment]) if segment in union else 0

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from collector.journal import fingerprints
 from collector.journal.connection import translated
+from collector.journal.fingerprints import BLOCK_BITS
 from collector.journal.followers.base import STALE, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT, SEGMENT_BITS, bits, only
 from collector.journal.writer import Journal
@@ -62,6 +63,9 @@ def stale_segments(journal: Journal) -> Iterator[None]:
             yield
             if gone < STEP_ROWS:
                 break
+    block = segment >> BLOCK_BITS
+    yield from _removed(journal, "block < ?", (block,))
+    yield from _removed(journal, "block = ? AND segment < ?", (block, segment))
     for table in ("chunks", "checksums"):
         gone = STEP_ROWS
         while gone == STEP_ROWS:
@@ -72,6 +76,21 @@ def stale_segments(journal: Journal) -> Iterator[None]:
                     (chunk,),
                 ).rowcount
             yield
+
+
+def _removed(journal: Journal, condition: str, values: tuple[int, ...]) -> Iterator[None]:
+    """Drop the buckets of some segments."""
+    key = "block, bucket, segment"
+    while True:
+        with derived(journal):
+            gone = journal.connection.execute(
+                f"DELETE FROM occurrences WHERE ({key}) IN"
+                f" (SELECT {key} FROM occurrences WHERE {condition} LIMIT {STEP_ROWS})",
+                values,
+            ).rowcount
+        yield
+        if gone < STEP_ROWS:
+            return
 
 
 def stale_postings(journal: Journal) -> Iterator[None]:
@@ -88,6 +107,7 @@ def stale_postings(journal: Journal) -> Iterator[None]:
             live = _live(journal, segment)
             for table, key in (("postings", "term"), ("words", "word")):
                 yield from _trim(journal, table, key, segment, live)
+            yield from _trim_buckets(journal, segment, live)
         with derived(journal):
             journal.connection.execute(
                 "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
@@ -141,7 +161,7 @@ def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> It
         if not rows:
             return
         after = rows[-1][0]
-        kept = [(value, offsets, _only(value, offsets, live)) for value, offsets in rows]
+        kept = [(value, offsets, only(offsets, live)) for value, offsets in rows]
         changed = [(new, segment, value) for value, old, new in kept if new and new != old]
         with derived(journal):
             journal.connection.executemany(
@@ -154,8 +174,32 @@ def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> It
         yield
 
 
-def _only(key: bytes | str, offsets: bytes, live: int) -> bytes:
-    return (fingerprints.only if fingerprints.is_bucket(key) else only)(offsets, live)
+def _trim_buckets(journal: Journal, segment: int, live: int) -> Iterator[None]:
+    """The same for one segment's buckets."""
+    block, after = segment >> BLOCK_BITS, -1
+    run = journal.connection
+    while True:
+        with translated(journal.path):
+            rows = run.execute(
+                "SELECT bucket, numbers FROM occurrences WHERE block = ? AND segment = ?"
+                f" AND bucket > ? ORDER BY bucket LIMIT {TRIM_ROWS}",
+                (block, segment, after),
+            ).fetchall()
+        if not rows:
+            return
+        after = rows[-1][0]
+        kept = [(bucket, old, fingerprints.only(old, live)) for bucket, old in rows]
+        changed = [(new, block, bucket, segment) for bucket, old, new in kept if new and new != old]
+        with derived(journal):
+            run.executemany(
+                "UPDATE occurrences SET numbers = ? WHERE block = ? AND bucket = ? AND segment = ?",
+                changed,
+            )
+            run.executemany(
+                "DELETE FROM occurrences WHERE block = ? AND bucket = ? AND segment = ?",
+                [(block, bucket, segment) for bucket, _, new in kept if not new],
+            )
+        yield
 
 
 def stale_ids(journal: Journal) -> Iterator[None]:

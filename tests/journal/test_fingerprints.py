@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from collector.core.query import Filter
 from collector.journal import fingerprints
-from collector.journal.fingerprints import SEEDS, occurrence, packed, terms
-from collector.journal.postings import DENSE, SEGMENT, bits, decode
+from collector.journal.fingerprints import (
+    SEEDS,
+    Packed,
+    bucket_of,
+    fingerprint_of,
+    frequent_term,
+    occurrence,
+    packed,
+    trace,
+)
+from collector.journal.postings import DENSE, SEGMENT, as_bits, bits, decode
 from tests.journal import samples
 from tests.journal.world import world
 
@@ -23,22 +32,23 @@ FIELDS = ("object_id", "correlation_id", "causation_id")
 pytestmark = pytest.mark.anyio
 
 
-def looked_up(rows: dict[bytes, bytes], field: str, text: str) -> int:
+def looked_up(rows: Packed, field: str, text: str) -> int:
     """The offsets that a reader finds for a value, as it looks them up."""
-    fingerprint, keys = terms(field, text)
-    union = 0
-    for key in keys:
-        if key in rows:
-            found = rows[key]
-            bucket = fingerprints.is_bucket(key)
-            union |= fingerprints.found(found, key, [fingerprint]) if bucket else decode(found)
-    return union
+    fingerprint = fingerprint_of(field, text)
+    stored = dict(rows.buckets).get(bucket_of(fingerprint), b"")
+    found = fingerprints.found(stored, fingerprint)
+    if found is None or found:
+        assert trace(fingerprint) in stored, "a reader would not have been given the row"
+    if found is None:
+        found = decode(dict(rows.frequent)[frequent_term(fingerprint)])
+    return as_bits(found)
 
 
-def written(values: list[tuple[int, str, str]]) -> dict[bytes, bytes]:
-    rows = list(packed([occurrence(SEEDS[field], text, at) for at, field, text in values]))
-    assert len({term for term, _ in rows}) == len(rows)  # each row has its own key
-    return dict(rows)
+def written(values: list[tuple[int, str, str]]) -> Packed:
+    rows = packed([occurrence(SEEDS[field], text, at) for at, field, text in values])
+    for keys in (rows.buckets, rows.frequent):
+        assert len(dict(keys)) == len(keys)  # each row has its own key
+    return rows
 
 
 @given(
@@ -58,21 +68,24 @@ def test_every_value_is_found_exactly_where_it_occurs(values: list[tuple[int, st
         assert found & bits(offsets) == bits(offsets)
     by_print: dict[int, set[int]] = defaultdict(set)
     for (field, text), offsets in expected.items():
-        by_print[terms(field, text)[0]] |= offsets
+        by_print[fingerprint_of(field, text)] |= offsets
     for field, text in expected:
-        assert looked_up(rows, field, text) == bits(by_print[terms(field, text)[0]])
+        assert looked_up(rows, field, text) == bits(by_print[fingerprint_of(field, text)])
 
 
 def test_a_value_of_half_the_segment_is_a_bitmap_and_its_bucket_keeps_the_others() -> None:
     often = [(at, "object_id", "global") for at in range(0, SEGMENT, 2)]
-    bucket = terms("object_id", "global")[0] >> 18
+    bucket = bucket_of(fingerprint_of("object_id", "global"))
     neighbours = [
-        name for name in map(str, range(5000)) if terms("object_id", name)[0] >> 18 == bucket
+        name
+        for name in map(str, range(5000))
+        if bucket_of(fingerprint_of("object_id", name)) == bucket
     ]
     assert neighbours
     rest = [(at, "object_id", name) for at, name in enumerate(neighbours)]
     rows = written(often + rest)
-    assert max(map(len, rows.values())) == SEGMENT // 8
+    assert [len(bitmap) for _, bitmap in rows.frequent] == [SEGMENT // 8]
+    assert len(dict(rows.buckets)[bucket]) < SEGMENT // 8
     assert looked_up(rows, "object_id", "global") == bits(range(0, SEGMENT, 2))
     for at, name in enumerate(neighbours):
         assert looked_up(rows, "object_id", name) == bits([at])
@@ -80,8 +93,8 @@ def test_a_value_of_half_the_segment_is_a_bitmap_and_its_bucket_keeps_the_others
 
 def test_values_just_below_the_bitmaps_size_stay_in_their_bucket() -> None:
     rows = written([(at, "correlation_id", "job") for at in range(DENSE - 1)])
-    ((term, stored),) = rows.items()
-    assert fingerprints.is_bucket(term)
+    ((_, stored),) = rows.buckets
+    assert not rows.frequent
     assert len(stored) == 4 * (DENSE - 1)
     assert looked_up(rows, "correlation_id", "job") == bits(range(DENSE - 1))
 
@@ -89,12 +102,18 @@ def test_values_just_below_the_bitmaps_size_stay_in_their_bucket() -> None:
 def test_what_is_no_longer_stored_goes_and_the_rest_stays() -> None:
     rows = written([(at, "object_id", f"lamp-{at % 7}") for at in range(700)])
     live = bits(at for at in range(700) if at % 3)
-    for term, stored in rows.items():
-        rows[term] = fingerprints.only(stored, live)
+    rows.buckets = [(bucket, fingerprints.only(stored, live)) for bucket, stored in rows.buckets]
     for lamp in range(7):
         expected = bits(at for at in range(lamp, 700, 7) if at % 3)
         assert looked_up(rows, "object_id", f"lamp-{lamp}") == expected
-    assert fingerprints.only(stored, 0) == b""
+    assert {fingerprints.only(stored, 0) for _, stored in rows.buckets} == {b""}
+
+
+def test_what_points_to_a_bitmap_stays_when_its_own_entry_is_gone() -> None:
+    rows = written([(at, "object_id", "global") for at in range(DENSE)])
+    ((bucket, stored),) = rows.buckets
+    rows.buckets = [(bucket, fingerprints.only(stored, bits(range(1, DENSE))))]
+    assert looked_up(rows, "object_id", "global") == bits(range(DENSE))
 
 
 async def test_an_index_of_the_first_format_counts_as_none_and_is_replaced(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import random
 import tempfile
+from array import array
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -263,6 +265,29 @@ def test_what_is_left_of_a_segment_is_still_found_after_a_sweep(small: World) ->
     live = {seq >> segment for seq in stored(small)}
     posted = small.journal.connection.execute("SELECT DISTINCT segment FROM postings").fetchall()
     assert {n for (n,) in posted} <= live
+    assert traces(small) <= set(stored(small))
+
+
+def test_buckets_go_with_their_segments_whole_blocks_and_parts_of_one(small: World) -> None:
+    fill(small, 400)
+    small.follow()
+    before = traces(small)
+    spend(small.pruner.oldest(3 * small.rooms.postings.SEGMENT + 5, "entries"))
+    spend(small.sweep())
+    first = stored(small)[0]
+    assert traces(small) == {seq for seq in before if seq >= first}
+
+
+def traces(world: World) -> set[int]:
+    """The seqs that the rows of fingerprints speak of; a pair stands for postings elsewhere."""
+    rows = world.journal.connection.execute("SELECT segment, numbers FROM occurrences").fetchall()
+    postings, seqs = world.rooms.postings, set()
+    for segment, stored_ in rows:
+        numbers = Counter(array("I", stored_))
+        offsets = {number & postings.SEGMENT - 1 for number, times in numbers.items() if times == 1}
+        seqs |= {(segment << postings.SEGMENT_BITS) + offset for offset in offsets}
+    assert seqs
+    return seqs
 
 
 def test_the_id_of_a_pruned_entry_can_be_used_again(small: World) -> None:

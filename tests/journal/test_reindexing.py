@@ -15,7 +15,7 @@ from tests.journal.world import fill, spend, world
 
 def test_reindexing_builds_the_same_anew(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
-    derived = ("postings", "words", "checksums", "chunks", "ids")
+    derived = ("postings", "occurrences", "words", "checksums", "chunks", "ids")
     with world(path) as w:
         for seed in range(7):
             fill(w, 2500, seed)

@@ -96,13 +96,17 @@ class Segmented(Follower):
                     sql, (first, min(first + READ_ROWS - 1, end))
                 ).fetchall()
 
-    def write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> Step:
-        """Stage rows, then store the cursor."""
+    def stage(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> Step:
+        """Write rows that count for nothing until the cursor says so."""
         pending = iter(rows)
         while batch := list(islice(pending, WRITE_ROWS)):
             with derived(self.journal):
                 self.journal.connection.executemany(sql, batch)
             yield
+
+    def write(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> Step:
+        """Stage rows, then store the cursor."""
+        yield from self.stage(sql, rows)
         end = self.end
         with derived(self.journal):
             self.advance(end)

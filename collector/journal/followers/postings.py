@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from collector.core.query import KIND_FIELDS
 from collector.journal.connection import translated
-from collector.journal.fingerprints import SEEDS, occurrence, packed
+from collector.journal.fingerprints import BLOCK_BITS, SEEDS, occurrence, packed
 from collector.journal.followers.base import Segmented, Step, derived
 from collector.journal.postings import DENSE, SEGMENT, bits, encode, encode_bits, term
 
@@ -39,11 +39,15 @@ class Postings(Segmented):
         yield
         scattered.sort()
         yield
-        rows_ += packed(scattered)
+        of_values = packed(scattered)
+        rows_ += of_values.frequent
         rows_.sort()
         yield
         segment = self.segment
         yield from self._cleared(segment)
+        block = segment >> BLOCK_BITS
+        buckets = ((block, bucket, segment, row) for bucket, row in of_values.buckets)
+        yield from self.stage(_ADD_BUCKET, buckets)
         yield from self.write(_ADD, ((segment, *row) for row in rows_))
 
     def _cleared(self, segment: int) -> Step:
@@ -53,6 +57,9 @@ class Postings(Segmented):
             with derived(self.journal):
                 gone = self.journal.connection.execute(_CLEAR, (segment, CLEAR_ROWS)).rowcount
             yield
+        with derived(self.journal):
+            self.journal.connection.execute(_CLEAR_BUCKETS, (segment >> BLOCK_BITS, segment))
+        yield
 
     def _kind_rows(self, kinds: Offsets) -> Iterator[tuple[bytes, bytes]]:
         """A kind's offsets count for each of its eight texts."""
@@ -111,4 +118,6 @@ _CLEAR: Final = (
     "DELETE FROM postings WHERE (segment, term) IN"
     " (SELECT segment, term FROM postings WHERE segment = ? LIMIT ?)"
 )
+_CLEAR_BUCKETS: Final = "DELETE FROM occurrences WHERE block = ? AND segment = ?"
 _ADD: Final = "INSERT OR REPLACE INTO postings VALUES (?, ?, ?)"
+_ADD_BUCKET: Final = "INSERT OR REPLACE INTO occurrences VALUES (?, ?, ?, ?)"
