@@ -179,6 +179,17 @@ class Intake:
         while self._pending:
             self._flush_group()
 
+    def turned(self) -> bool:
+        """A source has handed in what it heard at once: commit it, or ask the source to look again.
+
+        That is sooner than the next turn of the loop, and so is what comes meanwhile.
+        """
+        if self._gathers():
+            return True
+        if self._pending:
+            self._flush_group()  # what this leaves is committed in the next turn, as ever
+        return False
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -189,14 +200,15 @@ class Intake:
             self._call_soon(self._turn)
             return
         self._scheduled = False
-        self._flush_group()
+        if self._pending:
+            self._flush_group()
         if self._pending:
             self._schedule()
 
     def _gathers(self) -> bool:
-        """Whether to wait for another turn of the loop: while more and more senders hand in a little.
+        """Whether to look for more before committing: while more and more senders hand in a little.
 
-        They wait for one sync together then. A turn takes microseconds, a sync hundreds of them.
+        They wait for one sync together then. A look takes microseconds, a sync hundreds of them.
         """
         waiting = len(self._pending)
         more = waiting > 1 and waiting > self._gathered and self.backlog < GATHER_BYTES
@@ -386,6 +398,11 @@ class Intake:
     # ── answers ─────────────────────────────────────────────────────────────────────────────────
 
     def _answer(self, runs: list[Run], prefix: str) -> None:
+        """Tell the producers, who wait; then count, and tell whoever else wants to know."""
+        committed = self._monotonic()
+        warnings, self._warnings = self._warnings, {}
+        for run in runs:
+            self._send(run, run.answers, prefix, warnings)
         first = last = 0
         for run in runs:
             stored = [answer for answer in run.answers if type(answer) is int]
@@ -395,14 +412,11 @@ class Intake:
             if len(stored) != len(run.drafts):
                 self._count_others(run.answers)
         if last:
-            self.last_commit = self._monotonic()
+            self.last_commit = committed
             self.commit_seconds.observe(self.last_commit - self._began)
             self.batch_events.observe(last - first + 1)
             self._publish(first, last)
             self.on_commit()
-        warnings, self._warnings = self._warnings, {}
-        for run in runs:
-            self._send(run, run.answers, prefix, warnings)
 
     def _publish(self, first: int, last: int) -> None:
         """Tell the subscribers. What is committed is answered, even if it cannot be read back."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -18,6 +19,7 @@ from collector.core.protocol import command_refusal, command_reply
 from collector.core.rate import TokenBucket
 from collector.errors import CollectorError, JournalError, Rejected
 from collector.intake import Intake, Sender, rejection
+from collector.sources.streams import Stream, Streams
 
 UNREAD_PATIENCE: Final = 30.0
 """Seconds for which a peer may leave its replies unread before the connection is closed."""
@@ -52,13 +54,8 @@ class Owner(Protocol):
         """The connection is gone."""
 
 
-_BUFFER: Final = memoryview(bytearray(256 * 1024))
-"""Every connection receives into this, and copies what came at once: asyncio's own way allocates as
-much for each read, which for small events costs more than all the rest of reading."""
-
-
-class Connection(asyncio.BufferedProtocol):
-    """Implements `intake.Sink` for the peer at the other end."""
+class Connection:
+    """Implements `intake.Sink` for the peer at the other end, and `streams.Listener` for its bytes."""
 
     def __init__(
         self,
@@ -74,7 +71,7 @@ class Connection(asyncio.BufferedProtocol):
         self._commands, self._bucket = commands, bucket
         self._sender = Sender(caller.source, caller.producer, caller.actor)
         self._framer = Framer(limits.frame)
-        self._transport: asyncio.Transport | None = None
+        self._stream: Stream | None = None
         self._loop = asyncio.get_running_loop()
         self._frame_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -83,21 +80,11 @@ class Connection(asyncio.BufferedProtocol):
         self._closing = False
         self._congested = False
 
-    # ── asyncio ─────────────────────────────────────────────────────────────────────────────────
+    # ── streams.Listener ────────────────────────────────────────────────────────────────────────
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; reading stops while more than `limits.unread` bytes of replies wait."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=self._limits.unread)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to receive: shared, since it is empty again before the next read."""
-        return _BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """So much has been received."""
-        self.data_received(bytes(_BUFFER[:nbytes]))
+    def begin(self, streams: Streams, peer: socket.socket) -> None:
+        """Serve a peer; reading stops while more than `limits.unread` bytes of replies wait."""
+        self._stream = streams.open(peer, self, self._limits.unread)
 
     def data_received(self, data: bytes) -> None:
         """Hand on what is complete, and keep the time of what is not."""
@@ -116,12 +103,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._framer.unfinished:
             self._start_frame_timer()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> None:
         """The peer sends no more: answer what it sent, then close. Half a frame counts as nothing."""
         if self._framer.unfinished:
             self._owner.lost("half_frame")
         self._end()
-        return True
 
     def pause_writing(self) -> None:
         """The peer does not read its replies: stop reading its requests."""
@@ -147,8 +133,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def reply(self, lines: bytes) -> None:
         """Send reply lines; go on reading where reading had stopped for the intake's sake."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(lines)
+        if self._stream is not None and not self._stream.closing:
+            self._stream.write(lines)
         if self._congested and not self._intake.congested:
             self._congested = False
             self._resume()
@@ -241,8 +227,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _unread_overdue(self) -> None:
         self._owner.lost("unread")
-        if self._transport is not None:
-            self._transport.abort()
+        if self._stream is not None:
+            self._stream.abort()
 
     def _start_frame_timer(self) -> None:
         """The time of a frame runs while its peer could send the rest: not while we do not read."""
@@ -261,12 +247,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _pause(self) -> None:
         self._stop_frame_timer()
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self._stream is not None and not self._stream.closing:
+            self._stream.pause_reading()
 
     def _resume(self) -> None:
-        if self._reads() and self._transport is not None:
-            self._transport.resume_reading()
+        if self._reads() and self._stream is not None:
+            self._stream.resume_reading()
             self._start_frame_timer()
 
     def finish(self) -> None:
@@ -288,16 +274,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         """Close once the peer has read its replies, or when it has had the time to."""
-        if self._transport is None:
+        if self._stream is None:
             return
-        if self._transport.get_write_buffer_size():
+        if self._stream.waiting:
             self._await_reading()
-        self._transport.close()
+        self._stream.close()
 
     def abort(self) -> None:
         """End at once, answered or not."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._stream is not None:
+            self._stream.abort()
 
 
 def _rate_limited() -> Rejected:

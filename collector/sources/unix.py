@@ -27,6 +27,7 @@ from collector.sources.commands import carry_out
 from collector.sources.connection import Connection
 from collector.sources.connection import Limits as ConnectionLimits
 from collector.sources.peer import is_admin, peer_of
+from collector.sources.streams import Streams
 
 SPARE_FOR_ADMINS: Final = 4
 """Connections beyond the limit that root and admins may open, so that `status` always answers."""
@@ -76,7 +77,7 @@ class UnixSource:
         self._alone = asyncio.Event()
         self._by_uid: Counter[int] = Counter()
         self._buckets: dict[int, TokenBucket] = {}
-        self._starting: set[asyncio.Task[Any]] = set()
+        self._streams = Streams(intake.turned)
         self._spare = _reserve()
         self._said_at, self._unsaid = -LINE_EVERY, 0
         self._respite: asyncio.TimerHandle | None = None
@@ -109,6 +110,7 @@ class UnixSource:
                     await self._alone.wait()
         for connection in list(self._connections):
             connection.abort()
+        self._streams.close()
         self._drop_spare()
 
     # ── Owner ───────────────────────────────────────────────────────────────────────────────────
@@ -161,11 +163,7 @@ class UnixSource:
         )
         self._connections.add(connection)
         self._by_uid[producer.uid or 0] += 1
-        task = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: connection, accepted)
-        )
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        connection.begin(self._streams, accepted)
 
     def _full(self, producer: Producer, admin: bool) -> bool:
         total = len(self._connections) >= self.limits.connections

@@ -202,7 +202,7 @@ async def test_replies_that_are_not_read_for_too_long_end_the_connection(
 async def test_more_than_can_be_committed_is_not_read_bounded(tmp_path: Path) -> None:
     """While a commit hangs, the sockets fill and not the daemon's memory."""
     async with served(tmp_path) as made:
-        turn, made.intake._turn = made.intake._turn, lambda: None  # type: ignore[method-assign]
+        flush, made.intake._flush_group = made.intake._flush_group, lambda: None  # type: ignore[method-assign]
         lines = [await made.line() for _ in range(4)]
         event = encoded({**GOOD, "message": "x" * 900})
         for line in lines:
@@ -211,8 +211,7 @@ async def test_more_than_can_be_committed_is_not_read_bounded(tmp_path: Path) ->
         for _ in range(100):
             await asyncio.sleep(0)
         assert made.intake.backlog <= BACKLOG_BYTES + len(lines) * 256 * 1024
-        made.intake._turn = turn  # type: ignore[method-assign]
-        turn()
+        made.intake._flush_group = flush  # type: ignore[method-assign]
         for line in lines:
             assert all(answer["ok"] for answer in await line.replies(10_000))
 
