@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from collector.client.block import Audit
 
 Clock = Callable[[], dt.datetime]
+_now, _UTC = dt.datetime.now, dt.UTC
 Made = tuple[Draft, list[str]] | Receipt
 
 
 def utc_now() -> dt.datetime:
     """The time of day, aware."""
-    return dt.datetime.now(dt.UTC)
+    return _now(_UTC)
 
 
 class Trail:
@@ -62,13 +63,14 @@ class Trail:
 
     def record(self, action: str | Draft, /, **fields: Unpack[Fields]) -> Receipt:
         """Record one event. `action` may be a whole Draft, which makes a Trail a `Sink`."""
-        made = self._compose(action, fields)
-        if isinstance(made, Receipt):
-            return made
-        draft, notes = made
+        notes: list[str] = []
+        try:
+            draft = self._draft(action, fields, notes)
+        except Exception as error:  # the caller never pays for auditing
+            return self._refused(error, fields.get("id"))
         try:
             receipt = self._outlet.submit_one(draft, notes)
-        except Exception as error:  # the caller never pays for auditing
+        except Exception as error:  # nor for a sink of theirs
             return self._refused(error, draft.id)
         if self._strict and not receipt.ok:
             _raise(receipt)

@@ -88,6 +88,18 @@ def might_hold_secret(compact_json: str) -> bool:
     )
 
 
+def value_might_hold_secret(text: str) -> bool:
+    """The same of one string by itself, as a program has it: here any colon is a sign."""
+    return (
+        ":" in text
+        or "@" in text
+        or "=" in text
+        or "\\" in text
+        or ("." in text and "eyJ" in text)
+        or (" " in text and _might_hold_phrase(text))
+    )
+
+
 def _might_hold_phrase(text: str) -> bool:
     """The signs of `Bearer …`, `Basic …` and `--flag …`; a single character costs least."""
     return (

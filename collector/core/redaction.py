@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.core.freetext import MARK, FreeText, might_hold_secret
+from collector.core.freetext import MARK, FreeText, might_hold_secret, value_might_hold_secret
 from collector.core.keynames import KeyNames, remember
 from collector.errors import ConfigError
 
@@ -80,6 +80,20 @@ class Redactor:
         for key in naming:
             value = data[key]
             if isinstance(value, str) and self._names.sensitive(value):
+                return False
+        return True
+
+    def is_harmless(self, data: dict[str, Any]) -> bool:
+        """Whether `mapping` would return this object as it is, as far as a glance can tell: it is flat,
+        no key is a secret's, and no text shows a sign of one."""
+        if self._always or not self.is_safe_flat(data):
+            return False
+        for value in data.values():
+            kind = type(value)
+            if kind is str:
+                if value_might_hold_secret(value):
+                    return False
+            elif kind is dict or kind is list:
                 return False
         return True
 

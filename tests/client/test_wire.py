@@ -74,6 +74,8 @@ def test_flat_metadata_that_names_no_secret_goes_as_it_is() -> None:
 def test_the_quick_look_never_differs_from_the_full_one(fields: dict[str, str]) -> None:
     full = Redactor(keys=KEYS, patterns=(), emails="hash", key=b"k").mapping(fields)
     assert msgspec.json.decode(Redaction(key=b"k").metadata(fields)) == full
+    sent = msgspec.json.decode(frame(Redaction(key=b"k"), metadata=fields))
+    assert sent.get("metadata", {}) == full
 
 
 def test_secrets_of_a_record_all_look_the_same_unless_a_key_is_shared() -> None:

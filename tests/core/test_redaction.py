@@ -325,6 +325,22 @@ def test_the_shortcut_is_true(data: dict[str, Any]) -> None:
         assert REDACTOR.mapping(data) is data
     if REDACTOR.is_safe_flat(data) and not REDACTOR.needs_text_scan(compact):
         assert REDACTOR.mapping(data) is data
+    if REDACTOR.is_harmless(data):
+        assert REDACTOR.mapping(data) is data
+
+
+@given(OBJECTS)
+def test_a_glance_never_calls_a_secret_harmless(data: dict[str, Any]) -> None:
+    if REDACTOR.is_harmless(data):
+        assert REDACTOR.mapping(data) == data
+
+
+def test_what_is_plain_is_harmless() -> None:
+    """Or the glance would be worth nothing."""
+    plain = {"path": "ui.theme", "from": "dark", "to": "light blue", "n": 5, "on": True, "of": None}
+    assert REDACTOR.is_harmless(plain)
+    for value in (["a"], {"b": 1}, "a@b.org", "k=v", "k: v", "Bearer x", "C:\\x", "eyJ.a.b"):
+        assert not REDACTOR.is_harmless({"value": value}), value
 
 
 NAMES = st.sampled_from(["path", "name", "from", "to", "value", "size", "password"])
