@@ -34,10 +34,37 @@ class Sizes(NamedTuple):
     streams: int = 200
     calls: int = 20_000
     delivered: int = 200_000
+    look: float = 0.5
+    """Between two looks at whether a daemon has come to rest."""
+    idle: float = 2.0
+    """Between a start and a look at what is idle."""
+    rest: float = 1.0
+    """Between a page's first lines and its frames at rest."""
+    visits: int = 5
 
 
 TINY: Final = Sizes(
-    2_000, 3_000, 0.3, 0.2, 0.2, 1_000, 2_000, 50, 2, 1, 5, 500, 2_000, 1, 5, 200, 2_000
+    burst=2_000,
+    filled=3_000,
+    sustained=0.3,
+    turns=0.2,
+    latency=0.2,
+    prune=1_000,
+    rows=2_000,
+    commits=50,
+    pages=2,
+    emits=1,
+    devices=5,
+    tail=500,
+    make=2_000,
+    rounds=1,
+    streams=5,
+    calls=200,
+    delivered=2_000,
+    look=0.02,
+    idle=0.1,
+    rest=0.1,
+    visits=1,
 )
 """Enough to see that every measurement runs, and worth nothing as a figure."""
 
@@ -82,6 +109,10 @@ class Bench:
         job.setdefault("make", self.sizes.make)
         return Load(server, do, **job).go().result()
 
+    def settle(self, daemon: Daemon) -> float:
+        """Wait until a daemon has nothing to do; the seconds."""
+        return daemon.settle(self.sizes.look)
+
     def filled(self) -> Daemon:
         """A running daemon whose journal holds `sizes.filled` entries, everything derived."""
 
@@ -95,7 +126,7 @@ class Bench:
                 rates.append(self.load(daemon, "stream", make=count, seed=left)["rate"])
                 left -= count
             self._figures["fill_rate"] = statistics.fmean(rates)
-            self._figures["settled"] = daemon.settle()
+            self._figures["settled"] = self.settle(daemon)
             self._figures["fill_seconds"] = time.perf_counter() - start
             return daemon
 

@@ -6,13 +6,9 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Final
 
 from tests.benchmarks.bench import Bench, Line
 from tests.benchmarks.servers import Daemon
-
-IDLE: Final = 2.0
-"""Seconds after the start at which memory is looked at."""
 
 
 def stored(bench: Bench) -> list[Line]:
@@ -59,7 +55,7 @@ def start(bench: Bench) -> list[Line]:
 
 def _idle(bench: Bench, *, web: bool) -> float:
     with Daemon(bench.directory(), web=web) as daemon:
-        time.sleep(IDLE)
+        time.sleep(bench.sizes.idle)
         return daemon.resident()
 
 

@@ -17,7 +17,7 @@ def feed(bench: Bench) -> list[Line]:
     """The newest page, idle and while one client records as fast as it can."""
     with Daemon(bench.directory(), web=True) as daemon:
         bench.load(daemon, "stream", make=bench.sizes.make)
-        daemon.settle()
+        bench.settle(daemon)
         idle = _pages(bench, daemon).go().result()
         asking = _pages(bench, daemon)
         recording = Load(daemon, "stream", make=bench.sizes.make, seconds=bench.sizes.latency)

@@ -11,13 +11,12 @@ import threading
 import time
 from typing import Any, Final
 
-from tests.benchmarks.bench import Bench, Line
+from tests.benchmarks.bench import Bench, Line, Sizes
 from tests.benchmarks.servers import Daemon
 
 CHROMIUM: Final = shutil.which("chromium")
 RATE: Final = 100
 """Events a second that arrive while somebody looks."""
-VISITS: Final = 5
 OBSERVE: Final = """
 window.shifted = 0;
 new PerformanceObserver(list => {
@@ -69,8 +68,8 @@ def _measured(bench: Bench) -> dict[str, Any]:
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         try:
-            visits = [_visit(browser, daemon) for _ in range(VISITS)]
-            return {**_medians(visits), "live": _live(browser, daemon, bench.sizes.latency)}
+            visits = [_visit(browser, daemon) for _ in range(bench.sizes.visits)]
+            return {**_medians(visits), "live": _live(browser, daemon, bench.sizes)}
         finally:
             browser.close()
 
@@ -94,19 +93,19 @@ def _visit(browser: Any, daemon: Daemon) -> dict[str, float]:
     return {"paint": paint, "shown": shown, "shift": shift + moved}
 
 
-def _live(browser: Any, daemon: Daemon, seconds: float) -> dict[str, float]:
+def _live(browser: Any, daemon: Daemon, sizes: Sizes) -> dict[str, float]:
     """Frames of the feed while events arrive, against those of the feed at rest."""
     tab = browser.new_page()
     tab.goto(f"http://{daemon.page}/activity")
     tab.locator(".pulse-live").wait_for()
     tab.locator(".feed .line").first.wait_for()
-    tab.wait_for_timeout(1000)
-    idle = tab.evaluate(FRAMES, seconds)
+    tab.wait_for_timeout(sizes.rest * 1000)
+    idle = tab.evaluate(FRAMES, sizes.latency)
     ended = threading.Event()
     sender = threading.Thread(target=_send, args=(daemon.address, ended))
     sender.start()
     try:
-        busy = tab.evaluate(FRAMES, seconds)
+        busy = tab.evaluate(FRAMES, sizes.latency)
     finally:
         ended.set()
         sender.join()

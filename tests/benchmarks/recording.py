@@ -93,10 +93,10 @@ def written(bench: Bench) -> list[Line]:
     fast = bench.once("burst", lambda: _burst(bench))
     with Daemon(bench.directory()) as daemon:
         bench.load(daemon, "stream", make=min(20_000, bench.sizes.make))  # the dictionaries
-        daemon.settle()
+        bench.settle(daemon)
         before = daemon.written()
         events = bench.load(daemon, "latency", seconds=bench.sizes.latency)["events"]
-        daemon.settle()
+        bench.settle(daemon)
         slow = (daemon.written() - before) / events
     return [
         Line("bytes written an event, full speed", fast["written"], "≤ 1,500"),
@@ -154,7 +154,7 @@ def _burst(bench: Bench, *, settle: bool = True) -> dict[str, Any]:
         result = load.go().result()
         result["processor"] = (daemon.processor() - spent) / result["events"] * 1e6
         if settle:
-            daemon.settle()
+            bench.settle(daemon)
             result["written"] = (daemon.written() - before) / result["events"]
     return result
 

@@ -125,18 +125,21 @@ class Daemon:
         secret: str = self.ask(op="add_key", label=label, role="admin")["secret"]
         return secret
 
-    def settle(self) -> float:
-        """Wait until the followers have nothing to do and no more is written; the seconds."""
+    def settle(self, look: float) -> float:
+        """Wait until the followers have nothing to do and no more is written; the seconds.
+
+        There is a look every `look` seconds, and five in a row must find everything at rest.
+        """
         start, written, quiet = time.perf_counter(), -1, 0
         while quiet < 5:
             if time.perf_counter() - start > PATIENCE * 10:
                 raise TimeoutError("the followers did not come to rest")
-            time.sleep(0.5)
+            time.sleep(look)
             state, before = self.journal(), written
             written, lag = self.written(), state["lag"]
             rest = max(lag["postings"], lag["words"]) < SEGMENT and not lag["totals"]
             quiet = quiet + 1 if rest and written == before and state["wal_bytes"] >= 0 else 0
-        return time.perf_counter() - start - 2.5
+        return time.perf_counter() - start - 5 * look
 
     def written(self) -> int:
         """Bytes that the process has sent towards the disk."""
