@@ -194,6 +194,30 @@ def test_a_migration_that_fails_changes_nothing(w: World) -> None:
     ).fetchone() == (0,)
 
 
+def test_a_journal_of_the_first_schema_becomes_one_of_todays(w: World) -> None:
+    """All that later schemas brought is taken away again; opening must bring the very same back."""
+    fill(w, 20)
+    before, shape = w.entries(), _shape(w)
+    run = w.journal.connection.execute
+    run("DROP TABLE occurrences")
+    run("INSERT INTO facts VALUES ('cursor.postings.2', 16383)")
+    run("PRAGMA user_version = 1")
+    w.close()
+    w.open()
+    assert pragma(w, "user_version") == connection.SCHEMA_VERSION
+    assert _shape(w) == shape
+    assert w.entries() == before
+    assert w.journal.connection.execute(
+        "SELECT name FROM facts WHERE name GLOB 'cursor.postings*'"
+    ).fetchall() in ([], [("cursor.postings.3",)])
+
+
+def _shape(w: World) -> list[tuple[str, ...]]:
+    return w.journal.connection.execute(
+        "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
+    ).fetchall()
+
+
 def test_the_newest_migration_leads_to_the_schema_that_is_installed() -> None:
     steps = connection.migrations(0)
     assert [number for number, _ in steps] == sorted({number for number, _ in steps})
