@@ -6,8 +6,9 @@ while more and more senders hand in a little. A flush takes what is
 pending in groups of at most 5,000 events or 4 MiB, commits each group in one transaction, and only
 then answers. Between the commit and the publication to subscribers nothing is awaited.
 
-`submissions` is what waits and how it becomes groups, `intake` commits and answers, `failing` is for a
-disk that does not take what it is given.
+`submissions` is what waits and how it becomes groups, `intake` says when a group's time has come,
+`committing` stores it, `answering` tells its senders, and `failing` is for a disk that does not take
+what it is given.
 """
 
 from __future__ import annotations

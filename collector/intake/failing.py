@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from collector.errors import JournalCorrupt, JournalError, JournalFull, Rejected
+from collector.event import Draft
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 """Seconds for which a failed disk is left alone before the next commit is tried, doubled each time."""
 GIVE_UP_AFTER: Final = 60.0
 """Seconds of failing commits after which the daemon ends with exit code 74."""
+SPARE: Final = 1 << 48
+"""Below this are the seqs in the ids of events that never had one: no journal grows up to there."""
 
 
 class Failing:
     """Whether writing fails at present, since when, and when it is worth another try."""
 
     def __init__(
-        self, monotonic: Callable[[], float], on_failure: Callable[[JournalError], None]
+        self,
+        monotonic: Callable[[], float],
+        on_failure: Callable[[JournalError], None],
+        counters: Counter[str],
     ) -> None:
         self.since: float | None = None
         """When the first of the failures was, on the monotonic clock; None while writing works."""
         self.error: JournalError | None = None
         """The last failure."""
-        self._monotonic, self._on_failure = monotonic, on_failure
+        self._monotonic, self._on_failure, self._counters = monotonic, on_failure, counters
         self._retry_at = 0.0
         self._backoff = RETRY_FIRST
 
@@ -34,6 +43,7 @@ class Failing:
 
     def failed(self, error: JournalError) -> Rejected:
         """A write has failed; what to tell producers."""
+        self._counters["commit_failures"] += 1
         now = self._monotonic()
         self.error = error
         if self.since is None:
@@ -59,3 +69,8 @@ def rejection(error: JournalError | None) -> Rejected:
     if isinstance(error, JournalFull):
         return Rejected("storage_full", "no space is left for the journal; free some, send again")
     return Rejected("io_error", "the journal cannot be written; send again with the same id")
+
+
+def named(draft: Draft, prefix: str, seq: int) -> Draft:
+    """An event that was not stored, with an id to send it again with."""
+    return draft if draft.id else msgspec.structs.replace(draft, id=f"{prefix}{seq:012x}")

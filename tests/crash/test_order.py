@@ -37,8 +37,9 @@ raise SystemExit(cli.main())
 EARLY: Final = """
 import collector.cli as cli
 from collector.intake import Intake
+from collector.intake.committing import Committer
 from collector.journal.writer import Journal
-commit, whole, answer = Journal.commit, Intake._commit, Intake._answer
+commit, whole, answer = Journal.commit, Committer.commit, Intake._answer
 state = {"recording": False, "held": None}
 def later(self):
     if state["recording"]:
@@ -48,7 +49,7 @@ def later(self):
 def recording(self, *arguments):
     state["recording"] = True
     try:
-        whole(self, *arguments)
+        return whole(self, *arguments)
     finally:
         state["recording"] = False
 def answered(self, *arguments):
@@ -56,7 +57,7 @@ def answered(self, *arguments):
     held, state["held"] = state["held"], None
     if held is not None:
         commit(held)
-Journal.commit, Intake._commit, Intake._answer = later, recording, answered
+Journal.commit, Committer.commit, Intake._answer = later, recording, answered
 raise SystemExit(cli.main())
 """
 
