@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.core.admission import Kind
+from collector.core.validation import Kind
 from collector.event import Principal, Producer
 from collector.journal.connection import refusable
 
@@ -22,7 +22,7 @@ _PRINCIPAL: Final = "id = ? AND type = ? AND name = ? AND role = ? AND email = ?
 
 
 class SqlBooks:
-    """`core.admission.Books` on the writer's connection."""
+    """`core.numbering.Books` on the writer's connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

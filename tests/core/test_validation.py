@@ -1,4 +1,4 @@
-"""Admission refuses what no reader could show."""
+"""The checks refuse what no reader could show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from collector.core.admission import EARLIEST, LATEST, microseconds
+from collector.core.validation import EARLIEST, LATEST, microseconds
 from collector.errors import InvalidEvent
 
 
