@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.janitor.pace import BUSY_SLICE, SLICE, Pace, share
-from collector.janitor.schedule import LAG
+from collector.janitor.pace import BUSY_SLICE, LAG, LAG_IDS, OVER, SLICE, Pace, need_of, share
 
 RECORD, FOLLOW = 12e-6, 6e-6
 """Seconds that recording an event takes in this model, and deriving from it: about what they do."""
@@ -67,6 +66,13 @@ def test_a_loop_that_is_busy_with_sockets_is_not_idle() -> None:
         now, processor, following = now + seconds, processor + seconds, following + seconds
         pace.spent(now, processor, seconds)
     assert following / now < 0.1
+
+
+def test_work_keeps_up_from_where_it_lags_and_pruning_always() -> None:
+    assert need_of(LAG, 0, None) == need_of(0, LAG_IDS, None) == need_of(0, 0, 0.0) == 1
+    assert need_of(LAG // 4, LAG_IDS // 2, None) == 0.5
+    assert need_of(2 * LAG, 0, OVER) == 2
+    assert need_of(LAG, 0, 2 * OVER) == 2.5
 
 
 @given(st.floats(0, 10), st.floats(0, 10))

@@ -5,8 +5,9 @@ every job is a generator of small steps, no step leaves a transaction open, and 
 20 ms, or after 5 ms while producers are sending one event after the other. A checkpoint cannot be
 cut up; it is kept short by being done whenever 4 MiB have been written.
 
-`schedule` says what is to do and when, `pace` how much of the loop's time it may take, `reports` tells
-what was done, `full_disk` is for when nothing can be written any more.
+`schedule` says what is to do and when, `removal` what has to go, `pace` how much of the loop's time it
+may take, `alarm` when to look again, `reports` tells what was done, `full_disk` is for when nothing
+can be written any more.
 """
 
 from __future__ import annotations

@@ -19,8 +19,24 @@ BUSY_FOR: Final = 0.05
 """Seconds after a commit in which producers count as sending."""
 REST_SHARE: Final = 0.5
 """Seconds earned for each second in which the loop had nothing to do."""
+LAG: Final = 512 * 1024
+"""Entries behind which followers keep up with any flood: as far as readers should have to scan."""
+LAG_IDS: Final = 128 * 1024
+"""The same for ids that producers chose: until they are indexed they are kept in memory."""
+OVER: Final = 0.025
+"""The part of a limit by which it may be exceeded before pruning keeps up with any flood."""
 _RAMP: Final = ((0.5, 0.05), (1.0, 0.25), (1.25, 1.0), (2.0, 4.0))
 """From the need, 1 where work should keep up from, to seconds earned for each second of recording."""
+
+
+def need_of(lag: int, ids: int, over: float | None) -> float:
+    """How far behind the work is, 1 where it should keep up with any flood from now on.
+
+    `lag` entries and `ids` are not indexed yet. While entries are pruned, `over` is the part by which
+    their limit is exceeded, `OVER` where it is not one in entries.
+    """
+    behind = max(lag / LAG, ids / LAG_IDS)
+    return behind if over is None else max(behind, 1.0, 1.25 * over / OVER)
 
 
 def share(need: float) -> float:

@@ -10,31 +10,19 @@ from typing import Any, Final, Literal
 
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
-from collector.core.retention import (
-    DAY,
-    Limits,
-    age_groups,
-    cutoff,
-    entries_for_bytes,
-    surplus,
-)
+from collector.core.retention import Limits
 from collector.errors import JournalError
 from collector.intake import RETRY_MOST, Intake
+from collector.janitor.alarm import Alarm
 from collector.janitor.full_disk import FullDisk
-from collector.janitor.pace import BUSY_FOR, SLICE, Pace, share
+from collector.janitor.pace import BUSY_FOR, OVER, SLICE, Pace, need_of, share
+from collector.janitor.removal import PRUNE, Job, Removal
 from collector.janitor.reports import Reports
-from collector.journal import sweeping
 from collector.journal.followers import Follower, Postings, Totals, all_followers
 from collector.journal.postings import SEGMENT_BITS
 from collector.journal.pruning import Pruner
 from collector.journal.writer import PAGE, Journal
 
-LAG: Final = 512 * 1024
-"""Entries behind which followers keep up with any flood: as far as readers should have to scan."""
-LAG_IDS: Final = 128 * 1024
-"""The same for ids that producers chose: until they are indexed they are kept in memory."""
-OVER: Final = 0.025
-"""The part of a limit by which it may be exceeded before pruning keeps up with any flood."""
 IDLE_AFTER: Final = 1.0
 """Seconds without a commit after which small backlogs are worth working off."""
 CHECKPOINT_FRAMES: Final = 1024
@@ -47,12 +35,8 @@ PATIENT: Final = frozenset({"words"})
 """Followers that cost more than recording does: while producers send, they get what is left over."""
 PATIENT_SHARE: Final = 0.02
 """The share of recording's time that they get all the same."""
-SWEEP_EVERY: Final = 3600.0
-"""Seconds between walks through the dictionaries, where anything was pruned since."""
 
 _log = logging.getLogger(__name__)
-
-Job = Iterator[Any]
 
 
 class Janitor:
@@ -87,18 +71,22 @@ class Janitor:
         self.longest_step = 0.0
         self._wall, self._monotonic, self._clock = wall, monotonic, clock
         self._processor = processor
-        self._jobs: deque[tuple[str, Job]] = deque()
-        self._patient: deque[tuple[str, Job]] = deque()
+        self._removal = Removal(
+            journal,
+            self.pruner,
+            lambda: self.limits,
+            wall=wall,
+            clock=clock,
+            forget=intake.forget,
+        )
+        self._jobs: deque[Job] = deque()
+        self._patient: deque[Job] = deque()
         """Batches of `PATIENT` followers: after everything else. Dropped, to begin anew, before
         anything is removed: a batch must not outlive what it read."""
         self._pace, self._patient_pace = Pace(), Pace()
-        self._wake = asyncio.Event()
-        self._resting = False
-        """Whether nothing was left to do at the last look, so that the next commit is news."""
-        self._look_at_seq = 0
-        self._looked_at = self._aged_at = self._swept_at = -1e9
-        self._pruned_since_sweep = bool(self.pruner.take_account())
-        intake.on_commit = self._committed
+        self._alarm = Alarm(journal, self._long_wal)
+        self._looked_at = -1e9
+        intake.on_commit = self._alarm.committed
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
 
@@ -113,7 +101,7 @@ class Janitor:
             else:
                 await self._rest()
 
-    async def _turn(self, jobs: deque[tuple[str, Job]], pace: Pace, of_work: float) -> None:
+    async def _turn(self, jobs: deque[Job], pace: Pace, of_work: float) -> None:
         """One slice, if its time is earned or nobody sends; else wait until it may be."""
         now, seconds = self._monotonic(), SLICE
         pace.earn(now, self.intake.seconds, self._processor(), of_work)
@@ -125,33 +113,13 @@ class Janitor:
             pace.spent(end, self._processor(), end - now)
             await asyncio.sleep(0)
         else:
-            await self._wait(pace.patience())
+            await self._alarm.wait(pace.patience(), self._look_after())
 
     async def _rest(self) -> None:
         """Wait for time to pass or for enough to be recorded, whichever comes first."""
         patience = self._patience()
-        self._resting = patience == LOOK_EVERY
-        await self._wait(patience)
-
-    async def _wait(self, seconds: float) -> None:
-        self._look_at_seq = self.journal.last_seq + self._look_after()
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-
-    def _committed(self) -> None:
-        """Called by the intake after each commit: one event at a time, a look each would cost more."""
-        journal = self.journal
-        if (
-            self._resting
-            or journal.last_seq >= self._look_at_seq
-            or journal.frames >= self._long_wal
-        ):
-            self._resting = False
-            self._wake.set()
+        self._alarm.resting = patience == LOOK_EVERY
+        await self._alarm.wait(patience, self._look_after())
 
     def _look_after(self) -> int:
         """Entries that may come before limits have to be looked at; they hold within 5 %."""
@@ -162,13 +130,12 @@ class Janitor:
         return now - self.intake.last_commit < BUSY_FOR
 
     def _need(self) -> float:
-        """How far behind the work is, 1 where it should keep up with any flood from now on."""
-        need = max(self._postings.lag / LAG, len(self.journal.tail_ids) / LAG_IDS)
-        if self._jobs and self._jobs[0][0].startswith("prune."):
+        """See `need_of`; what is pruned counts while it is the job under way."""
+        over = None
+        if self._jobs and self._jobs[0][0].startswith(PRUNE):
             limit = self.limits.max_entries
             over = self.pruner.entries / limit - 1 if limit else OVER
-            need = max(need, 1.0, 1.25 * over / OVER)
-        return need
+        return need_of(self._postings.lag, len(self.journal.tail_ids), over)
 
     def _patience(self) -> float:
         if self.intake.failing.since is not None:
@@ -176,7 +143,7 @@ class Janitor:
         backlog = self.totals.lag or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
-    def _slice(self, jobs: deque[tuple[str, Job]], seconds: float = SLICE) -> None:
+    def _slice(self, jobs: deque[Job], seconds: float = SLICE) -> None:
         start = now = self._monotonic()
         end = start + seconds
         name = ""
@@ -221,7 +188,7 @@ class Janitor:
         if self.disk.on_full == "rotate":
             self._jobs.clear()
             self._patient.clear()
-            self._pruned_since_sweep = True
+            self._removal.unswept = True
         return self.disk.make_room()
 
     # ── what is to do ───────────────────────────────────────────────────────────────────────────
@@ -240,8 +207,8 @@ class Janitor:
         self._find_pruning(now)
         if not self._jobs:
             self._find_following(idle)
-        if not self._jobs and not self._patient and idle:
-            self._find_sweeping(now)
+        if not self._jobs and not self._patient and idle and self._removal.sweep_is_due(now):
+            self.sweep()
         quiet = idle and not self._jobs and not self._patient
         if self.journal.frames >= (1 if quiet else self._long_wal):
             self._checkpoint()
@@ -281,79 +248,36 @@ class Janitor:
 
     def _find_pruning(self, now: float) -> None:
         if self.limits.enabled:
-            entries = self.pruner.entries
-            excess = surplus(entries, self.limits.max_entries)
-            if excess:
-                self._prune("entries", self.pruner.oldest(excess, "entries"))
-            elif excess := self._used_excess(entries):
-                self._prune("bytes", self.pruner.oldest(excess, "bytes"))
-            elif now - self._aged_at >= self.interval and self._clock.trusted():
-                self._aged_at = now
-                for group in age_groups(self.limits):
-                    before = cutoff(int(self._wall() * 1e6), group.max_days)
-                    self._prune("age", self.pruner.aged(group, before))
-                self._jobs.append(("totals", self._old_totals()))
+            jobs = self._removal.over(now, self.interval)
+            if any(name.startswith(PRUNE) for name, _ in jobs):
+                self._patient.clear()
+            self._jobs += jobs
         if self.pruner.take_account() and not self._jobs:
             busy = now - self.intake.last_commit < IDLE_AFTER
             self.reports.pruned_soon(now, busy=busy)
-
-    def _used_excess(self, entries: int) -> int:
-        if not self.limits.max_bytes:
-            return 0
-        used, _free = self.journal.page_bytes()
-        limit, log = self.limits.max_bytes, self.journal.wal_bytes()
-        excess = entries_for_bytes(used + log, limit, entries)
-        if excess and log and self.journal.wipe():
-            return entries_for_bytes(used, limit, entries)
-        return excess
-
-    def _prune(self, name: str, job: Iterator[int]) -> None:
-        self._patient.clear()
-        self._jobs.append((f"prune.{name}", job))
-        self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
-        self._jobs.append(("sweep", sweeping.give_back(self.journal)))
-        self._pruned_since_sweep = True
-
-    def _old_totals(self) -> Iterator[None]:
-        if self.limits.totals_days:
-            oldest = cutoff(int(self._wall() * 1e6), self.limits.totals_days)
-            yield from self.pruner.forget_totals(oldest // DAY)
-
-    def _find_sweeping(self, now: float) -> None:
-        if now - self._swept_at < SWEEP_EVERY:
-            return
-        if self._pruned_since_sweep or sweeping.is_due(self.journal):
-            self._swept_at = now
-            self._pruned_since_sweep = False
-            self.sweep()
 
     # ── for others ──────────────────────────────────────────────────────────────────────────────
 
     def sweep(self) -> None:
         """Clear away everything that the log no longer refers to, as soon as there is time."""
         self._patient.clear()
-        self._jobs.append(("sweep", sweeping.stale_segments(self.journal)))
-        self._jobs.append(("sweep", sweeping.stale_postings(self.journal)))
-        self._jobs.append(("sweep", sweeping.stale_ids(self.journal)))
-        self._jobs.append(("sweep", sweeping.stale_texts(self.journal, self.intake.forget)))
-        self._jobs.append(("sweep", sweeping.give_back(self.journal)))
-        self._jobs.append(("sweep", sweeping.wipe(self.journal)))
-        self._wake.set()
+        self._jobs += self._removal.sweep()
+        self._alarm.ring()
 
-    def enqueue(self, name: str, job: Job) -> None:
+    def enqueue(self, name: str, job: Iterator[Any]) -> None:
         """Do a job of somebody else's in slices, after what is under way."""
         self._patient.clear()
         self._jobs.append((name, job))
-        self._wake.set()
+        self._alarm.ring()
 
     def look_soon(self) -> None:
         """The limits have changed: look at them at once."""
-        self._aged_at = -1e9
-        self._wake.set()
+        self._removal.look_soon()
+        self._alarm.ring()
 
     def _look_soon(self) -> None:
         self._looked_at = -1e9
-        self._wake.set()
+        self._alarm.ring()
 
     def report_pruned(self) -> None:
         """Record what was pruned since the last report."""
