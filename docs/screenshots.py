@@ -23,7 +23,7 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.page.conftest import ARGS
+from tests.requirements import CHROMIUM_FLAGS
 from tests.page.world import record
 from tests.web.running import Running
 
@@ -70,7 +70,9 @@ def photograph(daemon: Running) -> None:
     # Three failed checks, a second apart, make a device offline.
     time.sleep(6)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=list(CHROMIUM_FLAGS)
+        )
         for scheme in ("light", "dark"):
             take(browser, daemon, made["secret"], scheme)
         browser.close()

@@ -7,6 +7,16 @@ import shutil
 
 import pytest
 
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""How a browser is started that talks to nobody but us."""
 REQUIRE_ALL = os.environ.get("COLLECTOR_REQUIRE_ALL") == "1"
 
 

@@ -31,6 +31,8 @@ class Sizes(NamedTuple):
     make: int = 200_000
     rounds: int = 2
     """Bursts of ours and of Redis's, in turn; the best of each counts, as the least disturbed."""
+    turnabouts: int = 5
+    """Rounds of bare commits and of single events, in turn."""
     streams: int = 200
     calls: int = 20_000
     delivered: int = 200_000
@@ -58,6 +60,7 @@ TINY: Final = Sizes(
     tail=500,
     make=2_000,
     rounds=1,
+    turnabouts=2,
     streams=5,
     calls=200,
     delivered=2_000,

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from tests.benchmarks.bench import Bench, Line, Sizes
 from tests.benchmarks.servers import Daemon
+from tests.requirements import CHROMIUM_FLAGS
 
 CHROMIUM: Final = shutil.which("chromium")
 RATE: Final = 100
@@ -64,9 +65,7 @@ def _measured(bench: Bench) -> dict[str, Any]:
     command = [sys.executable, "-m", "collector", "backup", str(place / "events.db")]
     subprocess.run([*command, "--db", bench.filled().database], check=True, capture_output=True)
     with Daemon(place, web=True) as daemon, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_FLAGS))
         try:
             visits = [_visit(browser, daemon) for _ in range(bench.sizes.visits)]
             return {**_medians(visits), "live": _live(browser, daemon, bench.sizes)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import threading
@@ -74,14 +75,16 @@ def ids(bench: Bench) -> list[Line]:
 
 
 def connections(bench: Bench) -> list[Line]:
-    """One event at a time from 1 and from 64 connections."""
-    with Daemon(bench.directory()) as daemon:
-        one = _turns(bench, daemon, 1)
-        many = _turns(bench, daemon, 64)
-    theirs = None
-    if bench.redis:
-        with Redis(bench.directory()) as redis:
-            theirs = _turns(bench, redis, 64)
+    """One event at a time from 1 and from 64 connections; ours and Redis's in turn, the best of each."""
+    one = many = 0.0
+    theirs: float | None = None
+    for _ in range(bench.sizes.rounds):
+        with Daemon(bench.directory()) as daemon:
+            one = max(one, _turns(bench, daemon, 1))
+            many = max(many, _turns(bench, daemon, 64))
+        if bench.redis:
+            with Redis(bench.directory()) as redis:
+                theirs = max(theirs or 0.0, _turns(bench, redis, 64))
     return [
         Line("64 connections / 1, an event at a time", ratio(many, one), "≥ 5", _rates(many, one)),
         Line("64 connections / Redis always", ratio(many, theirs), "≥ 0.6", _rates(many, theirs)),
@@ -106,27 +109,39 @@ def written(bench: Bench) -> list[Line]:
 
 def acknowledgement(bench: Bench) -> list[Line]:
     """One event at a time: beside a bare commit, and while everything else goes on."""
-    _, commit = bench.once(
-        "commits", lambda: raw.one_row_commits(bench.directory(), bench.sizes.commits)
-    )
-    with Daemon(bench.directory()) as daemon:
-        idle = bench.load(daemon, "latency", seconds=bench.sizes.latency, make=20_000)
+    commit, idle, idle_99 = _single(bench)
     busy = bench.once("busy", lambda: _busy(bench))
     return [
         Line(
             "acknowledgement p50 / one-row commit",
-            ratio(idle["p50"], commit),
+            ratio(idle, commit),
             "≤ 1.5",
-            f"{idle['p50']:.2f} ms / {commit:.2f} ms",
+            f"{idle:.2f} ms / {commit:.2f} ms",
         ),
         Line(
             "acknowledgement p99, pruning, followers, 8 readers / idle",
-            ratio(busy["p99"], idle["p99"]),
+            ratio(busy["p99"], idle_99),
             "≤ 10",
-            f"{busy['p99']:.2f} ms / {idle['p99']:.2f} ms; most {busy['most']:.1f} ms; "
+            f"{busy['p99']:.2f} ms / {idle_99:.2f} ms; most {busy['most']:.1f} ms; "
             f"{busy['pruned']:,} pruned in {busy['seconds']:.1f} s",
         ),
     ]
+
+
+def _single(bench: Bench) -> tuple[float, float, float]:
+    """Medians of bare commits, and of acknowledgements and their 99th percentile, in ms.
+
+    Measured in turn: within a minute a disk may take half as long again.
+    """
+    commits, loads = [], []
+    with Daemon(bench.directory()) as daemon:
+        for _ in range(bench.sizes.turnabouts):
+            count = bench.sizes.commits // bench.sizes.turnabouts
+            commits.append(raw.one_row_commits(bench.directory(), count)[1])
+            seconds = bench.sizes.latency / bench.sizes.turnabouts
+            loads.append(bench.load(daemon, "latency", seconds=seconds, make=5_000))
+    middle = statistics.median
+    return middle(commits), middle(r["p50"] for r in loads), middle(r["p99"] for r in loads)
 
 
 def growth(bench: Bench) -> list[Line]:

@@ -11,18 +11,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.page.world import CONFIG, fill
-from tests.requirements import need_tool
+from tests.requirements import CHROMIUM_FLAGS, need_tool
 from tests.web.running import Running, running
 
-ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WATCH = """
 window.violations = [];
 addEventListener('securitypolicyviolation', event =>
@@ -36,7 +27,7 @@ def browser() -> Iterator[Browser]:
     """One browser for a module; closed after it, since its loop would be in the way of others."""
     path = need_tool("chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGS)
+        chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
         yield chromium
         chromium.close()
 
