@@ -23,8 +23,8 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.requirements import CHROMIUM_FLAGS
 from tests.page.world import record
+from tests.requirements import CHROMIUM_FLAGS
 from tests.web.running import Running
 
 OUT = Path(__file__).parent / "screenshots"
