@@ -83,7 +83,10 @@ class Connection:
     # ── streams.Listener ────────────────────────────────────────────────────────────────────────
 
     def begin(self, streams: Streams, peer: socket.socket) -> None:
-        """Serve a peer; reading stops while more than `limits.unread` bytes of replies wait."""
+        """Serve a peer; reading stops while more than `limits.unread` bytes of replies wait.
+
+        Raises `OSError`, see `Streams.open`.
+        """
         self._stream = streams.open(peer, self, self._limits.unread)
 
     def data_received(self, data: bytes) -> None:
@@ -115,10 +118,12 @@ class Connection:
         self._await_reading()
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """The peer reads again; where this is the end, it has as long for the rest."""
         if self._unread_timer is not None:
             self._unread_timer.cancel()
             self._unread_timer = None
+        if self._stream is not None and self._stream.closing:
+            self._await_reading()
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -127,6 +132,7 @@ class Connection:
         self._stop_frame_timer()
         if self._unread_timer is not None:
             self._unread_timer.cancel()
+        self._stream = None  # it knows us too: no circle is left for the garbage collector
         self._owner.left(self)
 
     # ── intake.Sink ─────────────────────────────────────────────────────────────────────────────

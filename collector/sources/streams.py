@@ -2,11 +2,12 @@
 
 asyncio's transports cost a callback, a context and five calls for each socket that has something to
 say, and the loop another turn before what was said can be committed together. Where 64 producers send
-an event each that is as much as the events themselves. Here what is ready is read in one go; then
-the same epoll is asked again, and once nobody has more to say, `turned` is called.
+an event each that is as much as the events themselves. Here what is ready is read in one go, then
+`turned` is called, and where it asks for more the same epoll is asked again.
 
-A `Stream` does for its protocol what an asyncio transport does, by the same names, and calls it
-by the names of `asyncio.Protocol`; `connection_lost` comes in a turn of its own.
+A `Stream` does for its listener what an asyncio transport does, by the same names, and calls it
+by the names of `asyncio.Protocol`. Its descriptor is closed in a later turn of the loop than it is
+lost in, behind `connection_lost`: its number cannot be another's while events are being served.
 """
 
 from __future__ import annotations
@@ -20,12 +21,10 @@ from typing import Final, Protocol
 
 RECEIVE: Final = 256 * 1024
 """Bytes read from a connection at once."""
+LOOKS: Final = 4
+"""Polls in one turn of the loop at most, however long `turned` asks for more: others wait too."""
 _READ: Final = select.EPOLLIN
 _WRITE: Final = select.EPOLLOUT
-_BUFFER: Final = memoryview(bytearray(RECEIVE))
-"""Every stream receives into this and copies what came: a buffer for each read costs more."""
-
-
 _log = logging.getLogger(__name__)
 
 
@@ -52,63 +51,62 @@ class Streams:
     """The connections of one source. Everything happens on the event loop's thread."""
 
     def __init__(self, turned: Callable[[], bool]) -> None:
-        """`turned` is called after reading: True asks to look once more whether more has come."""
+        """`turned` is called after reading: True asks to look once more whether more has come.
+
+        After `LOOKS` it is not asked again: what it still has in hand it deals with by itself.
+        """
         self._loop = asyncio.get_running_loop()
         self._turned = turned
         self._epoll = select.epoll()
         self._streams: dict[int, Stream] = {}
+        self._buffer = memoryview(bytearray(RECEIVE))
         self._loop.add_reader(self._epoll.fileno(), self._ready)
 
     def open(self, peer: socket.socket, listener: Listener, unread: int) -> Stream:
-        """Serve a connected socket, which is the stream's from now on. `unread`: see `Stream`."""
-        return Stream(self._loop, self._epoll, self._streams, peer, listener, unread)
+        """Serve a connected socket that does not block, which is the stream's from now on.
+
+        `unread`: see `Stream`. Raises `OSError` where the system watches no more sockets
+        (`fs.epoll.max_user_watches`); the socket is still the caller's then.
+        """
+        return Stream(self, peer, listener, unread)
 
     def close(self) -> None:
-        """Poll no more. Streams that are left hear nothing of it."""
-        if not self._epoll.closed:
-            self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
+        """Poll no more; streams that are left end."""
+        if self._epoll.closed:
+            return
+        self._loop.remove_reader(self._epoll.fileno())
+        for stream in list(self._streams.values()):
+            stream.abort()
+        self._epoll.close()
 
     def _ready(self) -> None:
-        more = True
-        while more:
+        for _ in range(LOOKS):
             for number, events in self._epoll.poll(0):
                 stream = self._streams.get(number)
                 if stream is not None:
-                    self._serve(stream, events)
-            more = self._turned()
-
-    def _serve(self, stream: Stream, events: int) -> None:
-        """One connection's fault is the end of that one alone."""
-        try:
-            stream.ready(events)
-        except Exception as error:
-            _log.exception("a connection failed, and is closed")
-            stream.lose(error)
+                    stream.ready(events)
+            if not self._turned():
+                return
 
 
 class Stream:
     """One connection. `unread`: bytes that may wait to be sent before the listener is told to pause."""
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        epoll: select.epoll,
-        streams: dict[int, Stream],
-        peer: socket.socket,
-        listener: Listener,
-        unread: int,
+        self, streams: Streams, peer: socket.socket, listener: Listener, unread: int
     ) -> None:
-        self._loop, self._epoll, self._streams = loop, epoll, streams
+        self._loop, self._epoll, self._streams = streams._loop, streams._epoll, streams._streams
+        self._buffer = streams._buffer
+        """Every stream receives into this and copies what came: one for each read costs more."""
         self._peer, self._number = peer, peer.fileno()
         self._receive, self._send = peer.recv_into, peer.send
         self._listener = listener
         self._high = unread
         self._waiting = bytearray()
-        self._wanted = self._registered = 0
+        self._wanted = _READ
         self._paused = self._ended = self._closing = self._gone = False
-        streams[self._number] = self
-        self._want(_READ)
+        self._epoll.register(self._number, _READ)
+        self._streams[self._number] = self
 
     # ── for the listener ────────────────────────────────────────────────────────────────────────
 
@@ -137,11 +135,14 @@ class Stream:
             if sent == len(data):
                 return
             data = data[sent:]
-            self._want(self._wanted | _WRITE)
         self._waiting += data
+        self._want(self._wanted | _WRITE)
         if not self._paused and len(self._waiting) > self._high:
             self._paused = True
-            self._listener.pause_writing()
+            try:
+                self._listener.pause_writing()
+            except Exception as error:  # whoever writes here has others to write to
+                self._fail(error)
 
     def pause_reading(self) -> None:
         """Leave what the peer sends to the system, until `resume_reading`."""
@@ -169,21 +170,24 @@ class Stream:
 
     def ready(self, events: int) -> None:
         """Act on what epoll has told: an error or a hang-up shows when it is read, or written to."""
-        if self._wanted & _READ and events & ~_WRITE:
-            self._read()
-        if self._wanted & _WRITE and events & ~_READ:
-            self._flush()
+        try:
+            if self._wanted & _READ and events & ~_WRITE:
+                self._read()
+            if self._wanted & _WRITE and events & ~_READ:
+                self._flush()
+        except Exception as error:
+            self._fail(error)
 
     def _read(self) -> None:
         try:
-            size = self._receive(_BUFFER)
+            size = self._receive(self._buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self.lose(error)
             return
         if size:
-            self._listener.data_received(bytes(_BUFFER[:size]))
+            self._listener.data_received(bytes(self._buffer[:size]))
             return
         self._ended = True
         self.pause_reading()
@@ -209,26 +213,37 @@ class Stream:
 
     def _want(self, events: int) -> None:
         """Poll for these events; for none at all the socket is taken out, or a hang-up would spin."""
-        self._wanted = events
-        if events == self._registered or self._gone:
+        before = self._wanted
+        if events == before or self._gone:
             return
-        if not self._registered:
-            self._epoll.register(self._number, events)
-        elif events:
-            self._epoll.modify(self._number, events)
-        else:
-            self._epoll.unregister(self._number)
-        self._registered = events
+        try:
+            if not before:
+                self._epoll.register(self._number, events)
+            elif events:
+                self._epoll.modify(self._number, events)
+            else:
+                self._epoll.unregister(self._number)
+        except OSError as error:  # no room to be watched again: see `Streams.open`
+            self.lose(error)
+            return
+        self._wanted = events
+
+    def _fail(self, error: Exception) -> None:
+        """One connection's fault is the end of that one alone."""
+        _log.error("a connection failed, and is closed", exc_info=error)
+        self.lose(error)
 
     def lose(self, error: Exception | None) -> None:
         """It is broken: no more is sent or read, and the listener hears of it in the next turn."""
         if self._gone:
             return
-        self._want(0)
         self._gone = self._closing = True
         self._waiting.clear()
         del self._streams[self._number]
         self._loop.call_soon(self._end, error)
+        watched, self._wanted = self._wanted, 0
+        if watched:
+            self._epoll.unregister(self._number)
 
     def _end(self, error: Exception | None) -> None:
         try:

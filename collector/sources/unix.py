@@ -151,7 +151,6 @@ class UnixSource:
         if self._full(producer, admin):
             self._turn_away(accepted)
             return
-        self.accepted += 1
         caller = Caller(producer, default_actor("unix", producer), admin, "unix")
         connection = Connection(
             self._intake,
@@ -161,9 +160,14 @@ class UnixSource:
             self._carry_out,
             self._bucket(producer.uid or 0),
         )
+        try:
+            connection.begin(self._streams, accepted)
+        except OSError:  # the system watches no more sockets
+            self._turn_away(accepted)
+            return
+        self.accepted += 1
         self._connections.add(connection)
         self._by_uid[producer.uid or 0] += 1
-        connection.begin(self._streams, accepted)
 
     def _full(self, producer: Producer, admin: bool) -> bool:
         total = len(self._connections) >= self.limits.connections

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -199,6 +202,32 @@ async def test_replies_that_are_not_read_for_too_long_end_the_connection(
         assert made.lost == {"unread": 1}
 
 
+async def test_a_peer_that_reads_its_last_replies_and_stops_halfway_is_closed_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read enough to be no longer deaf, and then leaves the rest: that has an end too."""
+    async with served(tmp_path) as made:
+        with socket.socket(socket.AF_UNIX) as slow:
+            slow.setblocking(False)
+            slow.connect(str(made.path))
+            await until(lambda: len(made.source._connections) == 1)
+            (connection,) = made.source._connections
+            stream = connection._stream
+            assert stream is not None
+            asked = b"{}\n" * 40_000  # at once: megabytes of answers to one read
+            assert slow.send(asked) == len(asked)
+            slow.shutdown(socket.SHUT_WR)
+            await until(lambda: stream.closing)
+            assert stream.waiting > 1 << 20
+            monkeypatch.setattr("collector.sources.connection.UNREAD_PATIENCE", 0.1)
+            while stream.waiting > 1 << 18:  # a quarter of what may wait
+                assert slow.recv(1 << 16)
+                await asyncio.sleep(0)
+            assert stream.waiting
+            await until(lambda: made.lost["unread"] == 1)
+            await until(lambda: made.source.status()["connections"] == 0)
+
+
 async def test_more_than_can_be_committed_is_not_read_bounded(tmp_path: Path) -> None:
     """While a commit hangs, the sockets fill and not the daemon's memory."""
     async with served(tmp_path) as made:
@@ -264,3 +293,20 @@ async def test_arguments_that_no_command_knows_are_refused(tmp_path: Path) -> No
         assert (answer["ok"], answer["code"]) == (False, "invalid_event")
         assert "max_day" in answer["error"]
         assert made.orders.asked == []
+
+
+async def test_a_connection_that_is_gone_leaves_nothing_for_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as made:
+        line = await made.line()
+        assert (await line.ask(GOOD))["ok"]
+        (connection,) = made.source._connections
+        left = weakref.ref(connection)
+        del connection
+        gc.disable()
+        try:
+            line.writer.close()
+            await until(lambda: left() is None)
+        finally:
+            gc.enable()

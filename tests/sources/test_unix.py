@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import socket
@@ -174,6 +175,25 @@ async def test_without_descriptors_a_peer_hears_busy_and_those_inside_go_on(
             for descriptor in held:
                 os.close(descriptor)
         await connected(made, 1)
+
+
+async def test_where_no_more_sockets_can_be_watched_a_peer_hears_busy_and_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served(tmp_path) as made:
+        (line,) = await connected(made, 1)
+        with monkeypatch.context() as full:
+            full.setattr(made.source._streams, "open", no_room)
+            assert await turned_away(made)
+        assert made.lost == {"busy": 1}
+        assert made.source.status() == {"connections": 1, "accepted": 1}
+        assert (await line.ask(GOOD))["ok"]
+        await connected(made, 1)
+
+
+def no_room(*_: object) -> None:
+    """What `Streams.open` does at `fs.epoll.max_user_watches`, which is the whole machine's."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 # ── how fast ────────────────────────────────────────────────────────────────────────────────────
