@@ -19,7 +19,9 @@ from typing import Final, NamedTuple
 
 PAGE: Final = 4096
 CALLS: Final = "pwrite64,ftruncate,unlink,fdatasync,fsync,sendto"
-STRACE: Final = ("-f", "-y", "-qq", "-xx", "-s", "300000", "-e", f"trace={CALLS}")
+WATCHING: Final = ("-f", "--seccomp-bpf", "-qq")
+"""Options that make strace stop a daemon, and its threads, at the calls it asks for alone."""
+STRACE: Final = (*WATCHING, "-y", "-xx", "-s", "300000", "-e", f"trace={CALLS}")
 """Options that make strace write down every byte."""
 
 _CALL: Final = re.compile(

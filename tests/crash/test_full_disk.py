@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import subprocess
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from collector.journal.backup import verify
+from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
 from tests.requirements import need, need_tool
@@ -148,15 +151,15 @@ def _accounted(daemon: RunningDaemon) -> None:
     ],
 )
 def test_a_failing_call_is_answered_and_the_same_connection_goes_on(
-    make: Make, tmp_path: Path, call: str, error: str, code: str
+    make: Make, calls_to_start: Counter[str], call: str, error: str, code: str
 ) -> None:
     strace = need_tool("strace")
     daemon = make()
     daemon.start()
     assert daemon.stop() == 0
-    count = _calls_to_start(make, strace, tmp_path, call)
+    count = calls_to_start[call]
     inject = f"inject={call}:error={error}:when={count + 8}..{count + 12}"
-    prefix = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+    prefix = [strace, *WATCHING, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
     daemon.start(prefix=prefix)
     answers: list[dict[str, Any]] = []
     waiting = _events(40)
@@ -182,29 +185,36 @@ def test_a_failing_call_is_answered_and_the_same_connection_goes_on(
     assert verify(daemon.database) == []
 
 
-def _calls_to_start(make: Make, strace: str, tmp_path: Path, call: str) -> int:
-    """How many such calls a start on a known journal makes."""
-    daemon = make("measure")
-    daemon.start()
-    assert daemon.stop() == 0
-    trace = tmp_path / "measure.trace"
-    daemon.start(prefix=[strace, "-f", "-qq", "-o", str(trace), "-e", f"trace={call}"])
-    daemon.kill()
-    return trace.read_text().count(f"{call}(")
+@pytest.fixture(scope="module")
+def calls_to_start(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
+    """How many calls of each kind a start on a known journal makes."""
+    strace = need_tool("strace")
+    folder = tmp_path_factory.mktemp("measure")
+    daemon = RunningDaemon(folder)
+    try:
+        daemon.start()
+        assert daemon.stop() == 0
+        trace = folder / "trace"
+        daemon.start(prefix=[strace, *WATCHING, "-o", str(trace), "-e", "trace=fdatasync,pwrite64"])
+    finally:
+        daemon.kill()
+    return Counter(re.findall(r"(fdatasync|pwrite64)\(", trace.read_text()))
 
 
-def test_a_disk_that_goes_on_failing_ends_the_daemon_with_74(make: Make, tmp_path: Path) -> None:
+def test_a_disk_that_goes_on_failing_ends_the_daemon_with_74(
+    make: Make, calls_to_start: Counter[str]
+) -> None:
     strace = need_tool("strace")
     daemon = make()
     daemon.start()
     assert daemon.stop() == 0
-    count = _calls_to_start(make, strace, tmp_path, "fdatasync")
+    count = calls_to_start["fdatasync"]
     script = (
         "import collector.daemon.failing as f, collector.cli as cli\n"
         "f.GIVE_UP_AFTER = 1.5\nraise SystemExit(cli.main())"
     )
     inject = f"inject=fdatasync:error=EIO:when={count + 3}+"
-    prefix = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
+    prefix = [strace, *WATCHING, "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
     daemon.start(prefix=prefix, script=script)
     acknowledged = []
     with daemon.line() as line:

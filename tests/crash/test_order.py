@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, until
 from tests.requirements import need_tool
 
@@ -88,7 +89,8 @@ def _watched(
     daemon: RunningDaemon, strace: str, trace: Path, script: str | None = None
 ) -> tuple[int, list[str]]:
     """Acknowledgements sent under load, and those that came before their sync."""
-    prefix = [strace, "-f", "-yy", "-qq", "-s", "16", "-o", str(trace), "-e", f"trace={CALLS}"]
+    prefix = [strace, *WATCHING, "-yy", "-s", "16", "-o", str(trace)]
+    prefix += ["-e", f"trace={CALLS}"]
     daemon.start(prefix=prefix, script=script)
     senders = [threading.Thread(target=_send, args=(daemon.socket,)) for _ in range(3)]
     for sender in senders:
