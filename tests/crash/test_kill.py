@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.journal.backup import verify
-from tests.crash.disk import WATCHING
 from tests.crash.producers import Producer
 from tests.daemon.harness import RunningDaemon, until
 from tests.requirements import need_tool
@@ -72,7 +71,9 @@ def _killed_at_a_call(daemon: RunningDaemon, chance: random.Random, strace: str)
     call, most = chance.choice(SYSCALLS)
     when = int(most ** chance.random())
     inject = f"inject={call}:signal=SIGKILL:when={when}"
-    daemon.spawn(prefix=[strace, *WATCHING, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject])
+    daemon.spawn(
+        prefix=[strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+    )
     assert daemon.process is not None
     until(lambda: daemon.process is None or daemon.process.poll() is not None, daemon.said)
     assert daemon.ended() == -signal.SIGKILL, daemon.said()
