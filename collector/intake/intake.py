@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ JSON_SAVED: Final = 140
 """Bytes of an event's JSON that its row does not have, about: names of keys, texts that repeat."""
 GATHER_BYTES: Final = 64 * 1024
 """Input that is worth a commit, however many more senders may be about to hand in theirs."""
+READ_BYTES: Final = 256 * 1024
+"""What a source that reads on may hand in before it is asked to stop again."""
 STEP_BACK: Final = 1_000_000
 """Microseconds by which the wall clock must fall behind the last commit to count as set back."""
 COMMIT_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
@@ -79,6 +81,7 @@ class Intake:
         self._committer = Committer(journal, admission, versions, self.failing, make_room)
         self._answers = Answers(self.counters, lost)
         self._pending = Pending()
+        self._waiting_for_room: deque[Callable[[], None]] = deque()
         self._scheduled = False
         self._gathered = 0
         self._now = 0
@@ -116,8 +119,12 @@ class Intake:
 
     @property
     def congested(self) -> bool:
-        """Whether sources should stop reading until their next reply."""
+        """Whether sources should stop reading until `when_relieved` calls them."""
         return self._pending.backlog > BACKLOG_BYTES
+
+    def when_relieved(self, resume: Callable[[], None]) -> None:
+        """Call `resume` once there is room for what its caller may read: who asks first is first."""
+        self._waiting_for_room.append(resume)
 
     def record(
         self,
@@ -237,6 +244,15 @@ class Intake:
         self._took(began)
         for command in group.commands:
             command()
+        if self._waiting_for_room:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Let as many read on as there is room for: a reply of theirs may never come to tell them."""
+        room = BACKLOG_BYTES - self.backlog
+        while self._waiting_for_room and room >= 0:
+            self._waiting_for_room.popleft()()
+            room -= READ_BYTES
 
     # ── commit and answer ───────────────────────────────────────────────────────────────────────
 

@@ -22,6 +22,10 @@ BACKLOG_BYTES: Final = 4 * 1024 * 1024
 """Past this much unflushed input, sources stop reading until they are answered."""
 
 
+REQUEST_BYTES: Final = 300
+"""What a decoded request counts for in the backlog: the length of a usual line."""
+
+
 class Sink(Protocol):
     """Where the replies to a submission go, in the order of its requests."""
 
@@ -97,6 +101,12 @@ class _Submission(msgspec.Struct, eq=False):
     sender: Sender
     sink: Sink
 
+    @property
+    def size(self) -> int:
+        """Bytes of its lines; where they are decoded already, about as many."""
+        content = self.content
+        return len(content) if isinstance(content, bytes) else len(content) * REQUEST_BYTES
+
 
 class Pending:
     """Submissions in the order in which they came."""
@@ -111,8 +121,9 @@ class Pending:
 
     def add(self, content: bytes | list[Request], sender: Sender, sink: Sink) -> None:
         """Queue whole lines, or decoded requests."""
-        self._items.append(_Submission(content, sender, sink))
-        self.backlog += len(content) if isinstance(content, bytes) else 0
+        item = _Submission(content, sender, sink)
+        self._items.append(item)
+        self.backlog += item.size
 
     def take(self) -> Group:
         """The next group. A command ends it, since what comes behind waits for the command's reply."""
@@ -120,8 +131,8 @@ class Pending:
         while self._items and group.events < GROUP_EVENTS and group.size < GROUP_BYTES:
             item = self._items.popleft()
             content = item.content
+            self.backlog -= item.size
             if isinstance(content, bytes):
-                self.backlog -= len(content)
                 group.size += len(content)
                 drafts = decode_chunk(content)
                 if drafts is not None:
@@ -138,7 +149,7 @@ class Pending:
     ) -> None:
         room = GROUP_EVENTS - group.events
         if len(drafts) > room:
-            self._items.appendleft(_Submission(list(drafts[room:]), item.sender, item.sink))
+            self._put_back(list(drafts[room:]), item)
             drafts = drafts[:room]
         group.events += len(drafts)
         group.runs.append(Run(drafts, item.sender, item.sink, checked, {}))
@@ -154,7 +165,7 @@ class Pending:
             group.commands.append(_deferred(sink, taken[at], after))
             taken = taken[:at]
         elif rest:
-            self._items.appendleft(_Submission(rest, sender, sink))
+            self._put_back(rest, item)
         group.events += len(taken)
         if taken:
             group.runs.append(run_of(taken, sender, sink))
@@ -166,12 +177,16 @@ class Pending:
         requests: list[Request] = []
         for item in later:
             self._items.remove(item)
-            if isinstance(item.content, bytes):
-                self.backlog -= len(item.content)
-                requests += decode_lines(item.content)
-            else:
-                requests += item.content
+            self.backlog -= item.size
+            content = item.content
+            requests += decode_lines(content) if isinstance(content, bytes) else content
         return requests
+
+    def _put_back(self, rest: list[Request], item: _Submission) -> None:
+        """What has no room in this group is the first of the next."""
+        left = _Submission(rest, item.sender, item.sink)
+        self._items.appendleft(left)
+        self.backlog += left.size
 
 
 def run_of(requests: list[Request], sender: Sender, sink: Sink) -> Run:

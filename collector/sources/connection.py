@@ -138,12 +138,9 @@ class Connection:
     # ── intake.Sink ─────────────────────────────────────────────────────────────────────────────
 
     def reply(self, lines: bytes) -> None:
-        """Send reply lines; go on reading where reading had stopped for the intake's sake."""
+        """Send reply lines."""
         if self._stream is not None and not self._stream.closing:
             self._stream.write(lines)
-        if self._congested and not self._intake.congested:
-            self._congested = False
-            self._resume()
 
     def command(self, command: dict[str, Any], rest: list[Request]) -> None:
         """Carry out a command, then go on with what came after it."""
@@ -184,6 +181,12 @@ class Connection:
         if self._intake.congested and not self._congested:
             self._congested = True
             self._pause()
+            self._intake.when_relieved(self._relieved)
+
+    def _relieved(self) -> None:
+        """There is room again for what the peer sends."""
+        self._congested = False
+        self._resume()
 
     async def _carry_out(self, command: dict[str, Any], rest: list[Request]) -> None:
         refused = await self._result(command)

@@ -245,6 +245,37 @@ async def test_more_than_can_be_committed_is_not_read_bounded(tmp_path: Path) ->
             assert all(answer["ok"] for answer in await line.replies(10_000))
 
 
+async def test_whoever_was_stopped_reads_on_though_others_fill_the_backlog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer whose last reply came while others still waited has no further reply to wake it."""
+    monkeypatch.setattr("collector.intake.intake.BACKLOG_BYTES", 50_000)
+    monkeypatch.setattr("collector.intake.submissions.GROUP_EVENTS", 50)
+    async with served(tmp_path) as made:
+        lines = [await made.line() for _ in range(12)]
+        event = encoded({**GOOD, "message": "x" * 900})
+        for line in lines:
+            line.raw(event * 600)
+        for line in lines:
+            assert all(answer["ok"] for answer in await line.replies(600))
+        assert made.intake.backlog == 0
+
+
+async def test_what_a_limit_refuses_counts_as_waiting_too(tmp_path: Path) -> None:
+    """Refusals are handed in as requests, not as bytes: without end they would pile up unseen."""
+    async with served(tmp_path, rate=1.0) as made:
+        flush, made.intake._flush_group = made.intake._flush_group, lambda: None  # type: ignore[method-assign]
+        line = await made.line()
+        line.raw(encoded(GOOD) * 40_000)
+        try:
+            await until(lambda: made.intake.congested)
+        finally:
+            made.intake._flush_group = flush  # type: ignore[method-assign]
+        codes = {answer.get("code") for answer in await line.replies(40_000)}
+        assert codes == {None, "rate_limited"}
+        assert made.intake.backlog == 0
+
+
 # ── commands ────────────────────────────────────────────────────────────────────────────────────
 
 
