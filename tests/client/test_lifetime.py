@@ -17,13 +17,13 @@ from tests.client.server import Server
 MODES = pytest.mark.parametrize("mode", ["background", "wait", "spool"])
 
 
-def run(script: str, server: Server, mode: str, seconds: float = 30) -> str:
+def run(script: str, server: Server, mode: str, seconds: float = 30, timeout: float = 5) -> str:
     """A program of its own, with `client` made; warnings are errors there."""
     spool = f", spool={str(server.path.parent / 'spool')!r}" if mode == "spool" else ""
     head = f"""
         import os, sys, threading, time
         from collector.client import Client, record, configure
-        client = Client({str(server.path)!r}, mode={mode!r}{spool}, timeout=5)
+        client = Client({str(server.path)!r}, mode={mode!r}{spool}, timeout={timeout})
     """
     done = subprocess.run(
         [sys.executable, "-Werror", "-Xdev", "-c", textwrap.dedent(head) + textwrap.dedent(script)],
@@ -67,7 +67,7 @@ def test_events_of_a_thread_that_outlives_the_main_one_are_delivered(server: Ser
 def test_exit_without_a_daemon_keeps_its_deadline(server: Server) -> None:
     server.stop()
     started = time.monotonic()
-    run("client._timeout = 1; client.record('a.b')", server, "background")
+    run("client.record('a.b')", server, "background", timeout=1)
     assert time.monotonic() - started < 10
 
 

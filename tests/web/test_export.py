@@ -67,9 +67,10 @@ async def test_an_export_is_recorded_with_who_and_how_many(house: House) -> None
 
 @pytest.mark.slow
 def test_a_large_export_takes_constant_memory_and_one_cut_short_says_so(tmp_path: Path) -> None:
+    """40,000 entries: what is sent is three times what memory may grow by."""
     with running(tmp_path) as daemon, daemon.api() as client:
         body = b'{"action":"a.b","message":"%s"}\n' % (b"x" * 400) * 10_000
-        for _ in range(10):
+        for _ in range(4):
             headers = {"Content-Type": "application/x-ndjson"}
             client.post("/api/v1/events", content=body, headers=headers)
         with client.stream("GET", URL) as response:
@@ -80,7 +81,7 @@ def test_a_large_export_takes_constant_memory_and_one_cut_short_says_so(tmp_path
             for chunk in response.iter_bytes():
                 size += len(chunk)
                 most = max(most, daemon.memory())
-        assert size > 60_000_000
+        assert size > 24_000_000
         assert most - before < 8_000_000
         with client.stream("GET", URL) as response:
             next(response.iter_bytes())
