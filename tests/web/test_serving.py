@@ -101,9 +101,10 @@ def test_a_port_that_is_taken_stops_the_page_and_not_the_recorder(tmp_path: Path
         second.start()  # the first one answers on the port they share
         try:
             assert second.process is not None
-            deadline = 200
-            while not (second.path / "c.sock").exists() and deadline:
-                deadline -= 1
+            deadline = time.monotonic() + 20
+            while not (second.path / "c.sock").exists():
+                assert second.process.poll() is None
+                assert time.monotonic() < deadline
                 time.sleep(0.02)
             sent = subprocess.run(
                 [
