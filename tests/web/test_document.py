@@ -155,7 +155,7 @@ async def test_there_is_no_documentation_that_needs_another_host(house: House) -
 @pytest.mark.parametrize(
     "phases",
     [
-        ("--phases", "examples,coverage,fuzzing", "-n", "6"),
+        ("--phases", "examples,coverage,fuzzing", "-n", "10"),
         # No schema can say that a maintenance ends in the future, and here devices are found.
         ("--phases", "stateful", "-n", "60", "--exclude-checks", "positive_data_acceptance"),
     ],
