@@ -16,6 +16,8 @@ from collector.errors import InvalidEvent
 
 SEQ_MASK: Final = (1 << 48) - 1
 TAG_BITS: Final = 14
+ASSIGNED_VERSION: Final = 7
+"""The UUID version of assigned ids: the upper half of their seventh byte."""
 
 
 def parse_id(text: str) -> bytes:
@@ -56,6 +58,6 @@ def assigned_id(recorded_at: int, tag: int, seq: int) -> str:
 def assigned_seq(raw: bytes, tag: int) -> int | None:
     """The `seq` that an id names if this journal assigned it; the row there must still agree."""
     value = int.from_bytes(raw)
-    if value >> 76 & 0xF != 7 or value >> 48 & 0xFFFF != 0x8000 | tag:
+    if value >> 76 & 0xF != ASSIGNED_VERSION or value >> 48 & 0xFFFF != 0x8000 | tag:
         return None
     return value & SEQ_MASK

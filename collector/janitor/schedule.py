@@ -205,6 +205,8 @@ class Janitor:
             self._looked_at = now
             self._look_around()
         self._find_pruning(now)
+        if not self._jobs and not self.journal.sieve.complete:
+            self._jobs.append(("ids", self.journal.sieve.fill(self.journal.connection)))
         if not self._jobs:
             self._find_following(idle)
         if not self._jobs and not self._patient and idle and self._removal.sweep_is_due(now):

@@ -45,6 +45,7 @@ def forget(journal: Journal, followers: list[Follower]) -> Iterator[Any]:
 
 def rebuild(journal: Journal) -> Iterator[Any]:
     """Derive ids and ranges of time again, up to where their followers stand."""
+    journal.sieve.complete = False
     seq, end = journal.first_seq(), journal.last_seq
     while seq <= end:
         last = min(seq + STEP_ROWS, ((seq >> CHUNK_BITS) + 1) << CHUNK_BITS, end + 1) - 1
@@ -59,6 +60,7 @@ def rebuild(journal: Journal) -> Iterator[Any]:
         seq = last + 1
         yield
     yield from sweeping.stale_ids(journal)
+    yield from journal.sieve.fill(journal.connection)
 
 
 def _range(journal: Journal, chunk: int) -> None:

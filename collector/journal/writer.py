@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.core.admission import COMMON, Row
-from collector.core.ids import TAG_BITS, assigned_id, assigned_seq
+from collector.core.ids import ASSIGNED_VERSION, TAG_BITS, assigned_id, assigned_seq
 from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import (
@@ -31,6 +31,7 @@ from collector.journal.connection import (
 )
 from collector.journal.cursors import cursor_fact
 from collector.journal.rows import SELECT, entry
+from collector.journal.sieve import Sieve
 
 COLUMNS: Final = 18
 _ID: Final = "CAST(? AS BLOB)"
@@ -64,6 +65,7 @@ class Journal:
         self.hmac_key: bytes = self.fact("hmac_key")
         self.last_seq: int = self._last_seq()
         self.ids_cursor: int = self.cursor("ids")
+        self.sieve = Sieve(complete=not connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone())
         self.tail_ids: dict[bytes, int] = dict(
             connection.execute(
                 "SELECT id, seq FROM log WHERE seq > ? AND id <> x''", (self.ids_cursor,)
@@ -226,11 +228,12 @@ class Journal:
             else:
                 rest.append(raw)
         if rest and self.ids_cursor:
-            known.update(self._indexed_ids(rest))
+            known.update(self._indexed_ids(self.sieve.possible(rest)))
         for raw in rest:
-            seq = assigned_seq(raw, self.tag)
-            if seq is not None and raw not in known and self._assigned(seq) == raw:
-                known[raw] = seq
+            if raw[6] >> 4 == ASSIGNED_VERSION and raw not in known:
+                seq = assigned_seq(raw, self.tag)
+                if seq is not None and self._assigned(seq) == raw:
+                    known[raw] = seq
         return known
 
     def _indexed_ids(self, ids: list[bytes]) -> Iterator[tuple[bytes, int]]:

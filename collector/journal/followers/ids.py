@@ -35,8 +35,10 @@ class Ids(Follower):
         yield
         buckets: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
         for start in range(0, len(taken), IDS_SMALL):
-            for item in taken[start : start + IDS_SMALL]:
+            part = taken[start : start + IDS_SMALL]
+            for item in part:
                 buckets[item[0][0]].append(item)
+            journal.sieve.add(raw for raw, _ in part)
             yield
         for bucket in buckets:
             bucket.sort()

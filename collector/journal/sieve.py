@@ -1,0 +1,57 @@
+"""The sieve: tells of most new ids, without a look at the index, that they are not in it.
+
+A producer's id is new nearly always, and random: looking each up in the index costs a page. So a bit
+says for every value of 24 bits of a checksum whether an id of that kind was ever indexed. With a
+million ids in the index fifteen of sixteen need no look; with sixteen million four of ten. What the
+sieve lets through is looked up as ever, and until it has been filled it lets everything through.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final
+from zlib import crc32
+
+SIEVE_BITS: Final = 24
+"""2 MiB in memory, and less while the bits are few."""
+FILL_ROWS: Final = 1_024
+"""Ids read in one step."""
+_SHIFT: Final = 32 - SIEVE_BITS
+
+
+class Sieve:
+    """Which ids may be in the index; `complete` once all that are in it have been added."""
+
+    def __init__(self, *, complete: bool) -> None:
+        self.complete = complete
+        self._bits = bytearray(1 << SIEVE_BITS - 3)
+
+    def add(self, ids: Iterable[bytes]) -> None:
+        """Ids that are about to be indexed: before they are, or one of them might be stored twice."""
+        bits = self._bits
+        for raw in ids:
+            number = crc32(raw) >> _SHIFT
+            bits[number >> 3] |= 1 << (number & 7)
+
+    def possible(self, ids: list[bytes]) -> list[bytes]:
+        """Those ids that may be in the index; the others are not."""
+        if not self.complete:
+            return ids
+        bits = self._bits
+        return [raw for raw in ids if bits[(n := crc32(raw) >> _SHIFT) >> 3] >> (n & 7) & 1]
+
+    def fill(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Add all that is in the index, in small steps; the follower adds what it indexes meanwhile."""
+        self.complete = False
+        after = b""
+        while True:
+            rows = connection.execute(
+                f"SELECT id FROM ids WHERE id > ? ORDER BY id LIMIT {FILL_ROWS}", (after,)
+            ).fetchall()
+            if not rows:
+                break
+            after = rows[-1][0]
+            self.add(raw for (raw,) in rows)
+            yield
+        self.complete = True

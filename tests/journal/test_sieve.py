@@ -1,0 +1,89 @@
+"""The sieve may only ever say that an id is new if it is: whatever it says of others costs time."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.event import Draft
+from collector.journal.sieve import FILL_ROWS, Sieve
+from tests.journal.world import World, spend, world
+
+RAW = st.binary(min_size=16, max_size=16)
+
+
+@given(st.lists(RAW), st.lists(RAW))
+def test_what_was_added_is_possible_and_nothing_is_added_by_asking(
+    added: list[bytes], others: list[bytes]
+) -> None:
+    sieve = Sieve(complete=True)
+    sieve.add(added)
+    assert sieve.possible(others + added)[-len(added) or len(others) :] == added
+    assert [one for one in added if one not in sieve.possible([one])] == []
+
+
+def test_most_new_ids_need_no_look() -> None:
+    rng = random.Random(1)
+    sieve = Sieve(complete=True)
+    sieve.add(rng.randbytes(16) for _ in range(100_000))
+    asked = [rng.randbytes(16) for _ in range(10_000)]
+    assert (
+        len(sieve.possible(asked)) < 200
+    )  # a hundred thousand of sixteen million: 60 are expected
+
+
+def test_until_it_is_filled_everything_is_possible() -> None:
+    asked = [bytes(16), b"x" * 16]
+    assert Sieve(complete=False).possible(asked) == asked
+    assert Sieve(complete=True).possible(asked) == []
+
+
+def test_an_indexed_id_is_known_before_during_and_after_the_filling(tmp_path: Path) -> None:
+    with world(tmp_path / "events.db") as w:
+        ids = [str(uuid.UUID(int=n * 7919 + 10**6)) for n in range(3 * FILL_ROWS)]
+        recorded(w, ids)
+        spend(w.followers[1].steps())
+        assert w.journal.sieve.complete
+        repeated(w, ids)
+        w.close()
+        w.open()
+        assert not w.journal.sieve.complete
+        repeated(w, ids[::100])
+        filling = w.journal.sieve.fill(w.journal.connection)
+        next(filling)
+        repeated(w, ids[::100])
+        fresh = [str(uuid.UUID(int=n)) for n in range(50)]  # they sort before where the filling is
+        recorded(w, fresh)
+        spend(w.followers[1].steps())
+        spend(filling)
+        assert w.journal.sieve.complete
+        repeated(w, ids[::100] + fresh)
+
+
+def test_ids_that_reindexing_brings_back_are_known(tmp_path: Path) -> None:
+    """Rows that an index had lost are not in a sieve that was filled from it."""
+    with world(tmp_path / "events.db") as w:
+        ids = [str(uuid.UUID(int=n + 1)) for n in range(200)]
+        recorded(w, ids)
+        spend(w.followers[1].steps())
+        w.journal.connection.execute("DELETE FROM ids WHERE seq > 100")
+        w.close()
+        w.open()
+        spend(w.journal.sieve.fill(w.journal.connection))
+        spend(w.rooms.reindexing.rebuild(w.journal))
+        assert w.journal.sieve.complete
+        repeated(w, ids)
+
+
+def recorded(w: World, ids: list[str]) -> None:
+    receipts = w.record([Draft(action="a.b", id=one) for one in ids])
+    assert not any(receipt.duplicate for receipt in receipts)
+
+
+def repeated(w: World, ids: list[str]) -> None:
+    receipts = w.record([Draft(action="a.b", id=one) for one in ids])
+    assert [receipt.id for receipt in receipts if receipt.duplicate] == ids
