@@ -16,6 +16,7 @@ from collector.journal.cursors import cursor_fact
 from collector.journal.followers import Follower, all_followers
 from collector.journal.followers.base import Segmented, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
+from collector.journal.sieve import ID_BLOCK_BITS
 from collector.journal.writer import Journal
 from collector.lock import LockFile
 
@@ -51,7 +52,7 @@ def rebuild(journal: Journal) -> Iterator[Any]:
         last = min(seq + STEP_ROWS, ((seq >> CHUNK_BITS) + 1) << CHUNK_BITS, end + 1) - 1
         with derived(journal):
             journal.connection.execute(
-                "INSERT OR REPLACE INTO ids SELECT id, seq FROM log"
+                f"INSERT OR REPLACE INTO ids SELECT seq >> {ID_BLOCK_BITS}, id, seq FROM log"
                 " WHERE seq BETWEEN ? AND ? AND seq <= ? AND id <> x'' ORDER BY id",
                 (seq, last, journal.ids_cursor),
             )

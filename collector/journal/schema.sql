@@ -96,10 +96,13 @@ CREATE TABLE devices (
 
 -- ── derived by followers ────────────────────────────────────────────────────────────────────────
 
--- Ids that producers chose, behind the tail whose ids the writer keeps in memory.
+-- Ids that producers chose, behind the tail whose ids the writer keeps in memory. A block is 524,288
+-- seqs: ids are random, and so touch all pages of a block that they are merged into, but of no other.
 CREATE TABLE ids (
-  id  BLOB PRIMARY KEY,
-  seq INTEGER NOT NULL
+  block INTEGER NOT NULL,
+  id    BLOB    NOT NULL,
+  seq   INTEGER NOT NULL,
+  PRIMARY KEY (block, id)
 ) STRICT, WITHOUT ROWID;
 
 -- For each segment of 16,384 seqs and each term: where in the segment the term occurs, as 16-bit

@@ -204,21 +204,22 @@ def _trim_buckets(journal: Journal, segment: int, live: int) -> Iterator[None]:
 
 def stale_ids(journal: Journal) -> Iterator[None]:
     """Drop index rows of ids whose entries are gone."""
-    after = b""
+    after = (-1, b"")
     while True:
         with translated(journal.path):
             rows = journal.connection.execute(
-                "SELECT ids.id, log.seq IS NULL FROM ids LEFT JOIN log ON log.seq = ids.seq"
-                f" AND log.id = ids.id WHERE ids.id > ? ORDER BY ids.id LIMIT {STEP_ROWS}",
-                (after,),
+                "SELECT ids.block, ids.id, log.seq IS NULL FROM ids LEFT JOIN log"
+                " ON log.seq = ids.seq AND log.id = ids.id"
+                f" WHERE (ids.block, ids.id) > (?, ?) ORDER BY ids.block, ids.id LIMIT {STEP_ROWS}",
+                after,
             ).fetchall()
         if not rows:
             return
-        after = rows[-1][0]
-        stale = [(raw,) for raw, gone in rows if gone]
+        after = rows[-1][:2]
+        stale = [(block, raw) for block, raw, gone in rows if gone]
         if stale:
             with derived(journal):
-                journal.connection.executemany("DELETE FROM ids WHERE id = ?", stale)
+                journal.connection.executemany("DELETE FROM ids WHERE block = ? AND id = ?", stale)
         yield
 
 

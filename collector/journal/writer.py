@@ -31,7 +31,7 @@ from collector.journal.connection import (
 )
 from collector.journal.cursors import cursor_fact
 from collector.journal.rows import SELECT, entry
-from collector.journal.sieve import Sieve
+from collector.journal.sieve import ID_BLOCKS, Sieve
 
 COLUMNS: Final = 18
 _ID: Final = "CAST(? AS BLOB)"
@@ -241,8 +241,9 @@ class Journal:
             part = ids[start : start + _BATCH]
             slots = ",".join("?" * len(part))
             yield from self.connection.execute(
-                "SELECT ids.id, log.seq FROM ids CROSS JOIN log ON log.seq = ids.seq"
-                f" AND log.id = ids.id WHERE ids.id IN ({slots})",
+                f"{ID_BLOCKS} SELECT ids.id, log.seq FROM blocks CROSS JOIN ids"
+                f" ON ids.block = blocks.n AND ids.id IN ({slots})"
+                " CROSS JOIN log ON log.seq = ids.seq AND log.id = ids.id",
                 part,
             )
 

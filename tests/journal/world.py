@@ -25,6 +25,7 @@ from collector.hub import Hub
 from tests.journal import samples
 
 SMALL_SEGMENT_BITS, SMALL_CHUNK_BITS, SMALL_BLOCK_BITS = 6, 3, 1
+SMALL_ID_BLOCK_BITS = 5
 _ROOMS = ("collector.journal", "collector.intake", "collector.janitor")
 PEER = Producer(assurance="peercred", uid=1000, gid=1000, pid=4711, user="ada", comm="backup")
 
@@ -80,6 +81,8 @@ def rooms(small: bool) -> Rooms:
         postings.FULL = (1 << postings.SEGMENT) - 1
         fingerprints: Any = importlib.import_module("collector.journal.fingerprints")
         fingerprints.BLOCK_BITS = SMALL_BLOCK_BITS
+        sieve: Any = importlib.import_module("collector.journal.sieve")
+        sieve.ID_BLOCK_BITS = SMALL_ID_BLOCK_BITS
         return Rooms({name: importlib.import_module(name) for name in _NAMES})
     finally:
         for name in [name for name in sys.modules if _ours(name)]:

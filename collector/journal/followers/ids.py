@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 from collector.journal.followers.base import WRITE_ROWS, Follower, Step, derived
+from collector.journal.sieve import ID_BLOCK_BITS
 
 IDS_BATCH: Final = 32_768
 """Ids merged into their index at once: random ones touch a page each, so few large merges."""
@@ -58,4 +59,4 @@ class Ids(Follower):
             yield
 
 
-_ADD_ID: Final = "INSERT OR REPLACE INTO ids VALUES (?, ?)"
+_ADD_ID: Final = f"INSERT OR REPLACE INTO ids VALUES (?2 >> {ID_BLOCK_BITS}, ?1, ?2)"

@@ -7,4 +7,15 @@ CREATE TABLE occurrences (
   numbers BLOB    NOT NULL,
   PRIMARY KEY (block, bucket, segment)
 ) STRICT, WITHOUT ROWID;
+
+-- The index of ids is cut into blocks, too; it is converted, since a look for a repeated id rests on it.
+ALTER TABLE ids RENAME TO ids_in_one;
+CREATE TABLE ids (
+  block INTEGER NOT NULL,
+  id    BLOB    NOT NULL,
+  seq   INTEGER NOT NULL,
+  PRIMARY KEY (block, id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO ids SELECT seq >> 19, id, seq FROM ids_in_one ORDER BY 1, 2;
+DROP TABLE ids_in_one;
 DELETE FROM facts WHERE name GLOB 'cursor.postings*';
