@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 from typing import Final
 from zlib import crc32
 
@@ -34,7 +35,7 @@ class Sieve:
 
     def __init__(self, *, complete: bool) -> None:
         self.complete = complete
-        self._bits = bytearray(1 << SIEVE_BITS - 3)
+        self._bits = mmap(-1, 1 << SIEVE_BITS - 3)  # no page is there before it is written to
 
     def add(self, ids: Iterable[bytes]) -> None:
         """Ids that are about to be indexed: before they are, or one of them might be stored twice."""
