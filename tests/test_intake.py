@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.redaction import Redactor
-from collector.event import Draft
+from collector.errors import JournalError
+from collector.event import Draft, Principal
 from collector.hub import Hub
 from collector.intake import Intake, Sender
 from collector.journal.versions import Versions
 from collector.journal.writer import Journal
-from tests.journal.world import ADA, PEER, World, world
+from tests.journal.world import ADA, PEER, Resource, World, world
 
 NOON = 1_800_000_000.0
 
@@ -32,6 +35,28 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def intake(tmp_path: Path, clock: Clock) -> Iterator[Intake]:
+    """An intake on a journal of its own."""
+    journal = Journal.open(tmp_path / "events.db")
+    redactor = Redactor(keys=("password",), patterns=(), emails="hash", key=journal.hmac_key)
+    yield Intake(
+        journal,
+        Admission(journal.books, redactor),
+        Versions(journal.connection, (), redactor),
+        Hub(journal.entries),
+        wall=clock,
+        monotonic=clock,
+        call_soon=lambda callback: None,
+    )
+    journal.close()
 
 
 def recorded(intake: Intake) -> int:
@@ -145,3 +170,81 @@ def test_a_group_of_many_senders_stores_and_answers_what_they_would_hear_one_by_
             w.intake.flush()
             outcomes.append((told(sinks), kept(w)))
     assert outcomes[0] == outcomes[1]
+
+
+# ── one transaction ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_settles_an_entry_is_true_with_it_and_only_then(intake: Intake) -> None:
+    journal = intake.journal
+    draft = Draft(action="events.pruned", actor=Principal(type="user", id="ada"))
+    assert intake.record(draft, source="collector", settles=lambda: journal.set_fact("n", 5)).ok
+    assert journal.fact("n") == 5
+
+    def fails() -> None:
+        journal.set_fact("n", 6)
+        raise ZeroDivisionError("a fault of ours")
+
+    refused = intake.record(draft, source="collector", settles=fails)
+    assert (refused.ok, refused.code) == (False, "failed")
+    assert journal.fact("n") == 5
+    assert journal.last_seq == 1
+
+
+def test_who_was_new_in_a_group_that_was_rolled_back_is_new_again(intake: Intake) -> None:
+    """A number that the dictionary gave out and took back would name nobody, or somebody else."""
+
+    def fails() -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    for who, settles in (("ada", fails), ("eve", lambda: None), ("ada", lambda: None)):
+        intake.record(
+            Draft(action="a.b", actor=Principal(type="user", id=who), tenant_id=f"of-{who}"),
+            source="queue",
+            settles=settles,
+        )
+    entries = intake.journal.entries(1, 2)
+    assert [(entry.actor and entry.actor.id, entry.tenant_id) for entry in entries] == [
+        ("eve", "of-eve"),
+        ("ada", "of-ada"),
+    ]
+
+
+def test_a_commit_that_works_ends_the_trouble(intake: Intake, clock: Clock) -> None:
+    intake.trouble(JournalError("the disk is away"))
+    assert not intake.record(Draft(action="a.b"), source="queue").ok
+    clock.now += 3600
+    assert intake.record(Draft(action="a.b"), source="queue").ok
+    assert intake.failing.since is None
+
+
+def test_other_rules_for_audited_objects_hold_from_the_next_group_on(intake: Intake) -> None:
+    journal = intake.journal
+
+    def versions() -> int:
+        count: int = journal.connection.execute("SELECT count(*) FROM versions").fetchone()[0]
+        return count
+
+    draft = Draft(
+        action="lamp.updated", object_type="lamp", object_id="7", record={"brightness": 3}
+    )
+    assert intake.record(draft, source="queue").ok
+    assert versions() == 0
+    redactor = Redactor(keys=(), patterns=(), emails="hash", key=journal.hmac_key)
+    lamps = Resource(slug="lamps", object_type="lamp")
+    intake.versions = Versions(journal.connection, (lamps,), redactor)
+    assert intake.record(draft, source="queue").ok
+    assert versions() == 1
+
+
+def test_nul_is_refused_wherever_it_hides(intake: Intake) -> None:
+    for field, value in (
+        ("actor", Principal(type="user", id="a\0b")),
+        ("target", Principal(name="\udc80")),
+        ("message", "a\0b"),
+        ("metadata", {"list": [{"deep": "a\0b"}]}),
+        ("record", {"a\0b": 1}),
+    ):
+        refused = intake.record(Draft(action="a.b", **{field: value}), source="queue")
+        assert refused.code == "invalid_event", field
+        assert f"$.{field}" in (refused.error or ""), field
