@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.redaction import Redactor
 from collector.errors import JournalError
@@ -69,20 +68,9 @@ def recorded(intake: Intake) -> int:
     return found
 
 
-def test_a_clock_set_back_is_believed_and_no_moment_is_used_twice(tmp_path: Path) -> None:
-    rules = Config.from_mapping({}, {"HOME": str(tmp_path)}).redaction
-    journal = Journal.open(tmp_path / "events.db")
-    redactor = Redactor(keys=rules.keys, patterns=(), emails="hash", key=journal.hmac_key)
-    clock = Clock()
-    intake = Intake(
-        journal,
-        Admission(journal.books, redactor),
-        Versions(journal.connection, (), redactor),
-        Hub(journal.entries),
-        wall=clock,
-        monotonic=clock,
-        call_soon=lambda callback: None,
-    )
+def test_a_clock_set_back_is_believed_and_no_moment_is_used_twice(
+    intake: Intake, clock: Clock
+) -> None:
     first = recorded(intake)
     assert recorded(intake) == first + 1  # the same microsecond on the clock, the next in the log
     clock.now = NOON - 0.5
@@ -91,7 +79,6 @@ def test_a_clock_set_back_is_believed_and_no_moment_is_used_twice(tmp_path: Path
     assert recorded(intake) == int((NOON - 3600) * 1e6)
     clock.now = NOON + 10
     assert recorded(intake) == int((NOON + 10) * 1e6)
-    journal.close()
 
 
 # ── groups ──────────────────────────────────────────────────────────────────────────────────────
