@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 
 class Bell:
@@ -12,6 +15,9 @@ class Bell:
     """
 
     def __init__(self) -> None:
+        from queue import Empty, SimpleQueue  # with the first client, and not with the library
+
+        self._empty = Empty
         self._queue: SimpleQueue[None] = SimpleQueue()
         self._rung = False
 
@@ -25,6 +31,6 @@ class Bell:
         """Until it rings or `timeout` (s) has passed; look for the reason after, not before."""
         try:
             self._queue.get(timeout=timeout)
-        except Empty:
+        except self._empty:
             return
         self._rung = False
