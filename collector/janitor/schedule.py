@@ -68,7 +68,6 @@ class Janitor:
         """What is in the log but not in the database must fit into the reserve, or it cannot help."""
         self.seconds: dict[str, float] = defaultdict(float)
         """Time spent, by kind of job."""
-        self.longest_step = 0.0
         self._wall, self._monotonic, self._clock = wall, monotonic, clock
         self._processor = processor
         self._removal = Removal(
@@ -154,7 +153,6 @@ class Janitor:
                     jobs.popleft()
                 later = self._monotonic()
                 self.seconds[name] += later - now
-                self.longest_step = max(self.longest_step, later - now)
                 now = later
         except JournalError as error:
             jobs.clear()
@@ -206,7 +204,7 @@ class Janitor:
             self._look_around()
         self._find_pruning(now)
         if not self._jobs and not self.journal.sieve.complete:
-            self._jobs.append(("ids", self.journal.sieve.fill(self.journal.connection)))
+            self._jobs.append(("ids", self.journal.fill_sieve()))
         if not self._jobs:
             self._find_following(idle)
         if not self._jobs and not self._patient and idle and self._removal.sweep_is_due(now):

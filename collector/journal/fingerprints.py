@@ -58,8 +58,7 @@ def occurrence(seed: int, text: str, offset: int) -> int:
 
 
 def packed(occurrences: list[int]) -> Packed:
-    """The rows for the occurrences of one segment, which are sorted in place."""
-    occurrences.sort()
+    """The rows for the occurrences of one segment, which are sorted."""
     rows = Packed([], [])
     start = 0
     for bucket in range(BUCKETS):

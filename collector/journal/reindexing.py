@@ -61,7 +61,7 @@ def rebuild(journal: Journal) -> Iterator[Any]:
         seq = last + 1
         yield
     yield from sweeping.stale_ids(journal)
-    yield from journal.sieve.fill(journal.connection)
+    yield from journal.fill_sieve()
 
 
 def _range(journal: Journal, chunk: int) -> None:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from mmap import mmap
+from pathlib import Path
 from typing import Final
 from zlib import crc32
+
+from collector.journal.connection import translated
 
 SIEVE_BITS: Final = 26
 """8 MiB in memory where producers choose ids by the hundred thousand; nothing where none does."""
@@ -51,16 +54,18 @@ class Sieve:
         bits = self._bits
         return [raw for raw in ids if bits[(n := crc32(raw) >> _SHIFT) >> 3] >> (n & 7) & 1]
 
-    def fill(self, connection: sqlite3.Connection) -> Iterator[None]:
-        """Add all that is in the index, in small steps; the follower adds what it indexes meanwhile."""
+    def fill(self, connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+        """Add all that is in the index of the journal at `path`, in small steps; the follower adds what
+        it indexes meanwhile. Raises `JournalError`."""
         self.complete = False
         after = (-1, b"")
         while True:
-            rows = connection.execute(
-                "SELECT block, id FROM ids WHERE (block, id) > (?, ?)"
-                f" ORDER BY block, id LIMIT {FILL_ROWS}",
-                after,
-            ).fetchall()
+            with translated(path):
+                rows = connection.execute(
+                    "SELECT block, id FROM ids WHERE (block, id) > (?, ?)"
+                    f" ORDER BY block, id LIMIT {FILL_ROWS}",
+                    after,
+                ).fetchall()
             if not rows:
                 break
             after = rows[-1]

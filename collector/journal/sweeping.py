@@ -8,7 +8,7 @@ segments at once, ids and dictionaries by walking through them in order, a small
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from collector.journal import fingerprints
 from collector.journal.connection import translated
@@ -35,13 +35,19 @@ _DICTIONARIES: Final = (
 )
 
 
-def emptied(journal: Journal, table: str, key: str) -> Iterator[None]:
-    """Remove every row of a derived table; `key` is its primary key, columns separated by commas."""
+def emptied(
+    journal: Journal, table: str, key: str, condition: str = "TRUE", values: tuple[int, ...] = ()
+) -> Iterator[None]:
+    """Remove the rows of a derived table that meet a condition, all by default, a step at a time.
+
+    `key` is the table's primary key, columns separated by commas.
+    """
     while True:
         with derived(journal):
             gone = journal.connection.execute(
                 f"DELETE FROM {table} WHERE ({key}) IN"
-                f" (SELECT {key} FROM {table} LIMIT {STEP_ROWS})"
+                f" (SELECT {key} FROM {table} WHERE {condition} LIMIT {STEP_ROWS})",
+                values,
             ).rowcount
         yield
         if gone < STEP_ROWS:
@@ -52,45 +58,14 @@ def stale_segments(journal: Journal) -> Iterator[None]:
     """Drop what is derived from segments and chunks that are pruned away."""
     first = journal.first_seq()
     segment, chunk = first >> SEGMENT_BITS, first >> CHUNK_BITS
-    for table, key in (("postings", "term"), ("words", "word")):
-        while True:
-            with derived(journal):
-                gone = journal.connection.execute(
-                    f"DELETE FROM {table} WHERE (segment, {key}) IN"
-                    f" (SELECT segment, {key} FROM {table} WHERE segment < ? LIMIT {STEP_ROWS})",
-                    (segment,),
-                ).rowcount
-            yield
-            if gone < STEP_ROWS:
-                break
-    block = segment >> BLOCK_BITS
-    yield from _removed(journal, "block < ?", (block,))
-    yield from _removed(journal, "block = ? AND segment < ?", (block, segment))
+    block, of_block = segment >> BLOCK_BITS, "block, bucket, segment"
+    for table, key in (("postings", "segment, term"), ("words", "segment, word")):
+        yield from emptied(journal, table, key, "segment < ?", (segment,))
+    yield from emptied(journal, "occurrences", of_block, "block < ?", (block,))
+    rest = "block = ? AND segment < ?"
+    yield from emptied(journal, "occurrences", of_block, rest, (block, segment))
     for table in ("chunks", "checksums"):
-        gone = STEP_ROWS
-        while gone == STEP_ROWS:
-            with derived(journal):
-                gone = journal.connection.execute(
-                    f"DELETE FROM {table} WHERE chunk IN"
-                    f" (SELECT chunk FROM {table} WHERE chunk < ? LIMIT {STEP_ROWS})",
-                    (chunk,),
-                ).rowcount
-            yield
-
-
-def _removed(journal: Journal, condition: str, values: tuple[int, ...]) -> Iterator[None]:
-    """Drop the buckets of some segments."""
-    key = "block, bucket, segment"
-    while True:
-        with derived(journal):
-            gone = journal.connection.execute(
-                f"DELETE FROM occurrences WHERE ({key}) IN"
-                f" (SELECT {key} FROM occurrences WHERE {condition} LIMIT {STEP_ROWS})",
-                values,
-            ).rowcount
-        yield
-        if gone < STEP_ROWS:
-            return
+        yield from emptied(journal, table, "chunk", "chunk < ?", (chunk,))
 
 
 def stale_postings(journal: Journal) -> Iterator[None]:
@@ -105,9 +80,8 @@ def stale_postings(journal: Journal) -> Iterator[None]:
             if _derived_up_to(journal) < end:
                 continue
             live = _live(journal, segment)
-            for table, key in (("postings", "term"), ("words", "word")):
-                yield from _trim(journal, table, key, segment, live)
-            yield from _trim_buckets(journal, segment, live)
+            for sets in _SETS:
+                yield from _trim(journal, sets, segment, live)
         with derived(journal):
             journal.connection.execute(
                 "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
@@ -147,57 +121,52 @@ def _live(journal: Journal, segment: int) -> int:
         )
 
 
-def _trim(journal: Journal, table: str, key: str, segment: int, live: int) -> Iterator[None]:
+class _Sets(NamedTuple):
+    """A table of sets of offsets, each of one segment: what tells them apart, and takes some out."""
+
+    table: str
+    key: str
+    column: str
+    place: str
+    only: Callable[[bytes, int], bytes]
+
+
+_SETS: Final = (
+    _Sets("postings", "term", "offsets", "segment = ?1", only),
+    _Sets("words", "word", "offsets", "segment = ?1", only),
+    _Sets(
+        "occurrences",
+        "bucket",
+        "numbers",
+        f"block = ?1 >> {BLOCK_BITS} AND segment = ?1",
+        fingerprints.only,
+    ),
+)
+
+
+def _trim(journal: Journal, sets: _Sets, segment: int, live: int) -> Iterator[None]:
     """Take what is not `live` out of one segment's sets; drop those that are empty then."""
+    table, key, column, place, only_live = sets
     after: Any = None
-    more = f" AND {key} > ?"
     while True:
         with translated(journal.path):
             rows = journal.connection.execute(
-                f"SELECT {key}, offsets FROM {table} WHERE segment = ?"
-                f"{'' if after is None else more} ORDER BY {key} LIMIT {TRIM_ROWS}",
+                f"SELECT {key}, {column} FROM {table} WHERE {place}"
+                f"{'' if after is None else f' AND {key} > ?2'} ORDER BY {key} LIMIT {TRIM_ROWS}",
                 (segment,) if after is None else (segment, after),
             ).fetchall()
         if not rows:
             return
         after = rows[-1][0]
-        kept = [(value, offsets, only(offsets, live)) for value, offsets in rows]
-        changed = [(new, segment, value) for value, old, new in kept if new and new != old]
+        kept = [(value, offsets, only_live(offsets, live)) for value, offsets in rows]
         with derived(journal):
             journal.connection.executemany(
-                f"UPDATE {table} SET offsets = ? WHERE segment = ? AND {key} = ?", changed
+                f"UPDATE {table} SET {column} = ?3 WHERE {place} AND {key} = ?2",
+                [(segment, value, new) for value, old, new in kept if new and new != old],
             )
             journal.connection.executemany(
-                f"DELETE FROM {table} WHERE segment = ? AND {key} = ?",
+                f"DELETE FROM {table} WHERE {place} AND {key} = ?2",
                 [(segment, value) for value, _, new in kept if not new],
-            )
-        yield
-
-
-def _trim_buckets(journal: Journal, segment: int, live: int) -> Iterator[None]:
-    """The same for one segment's buckets."""
-    block, after = segment >> BLOCK_BITS, -1
-    run = journal.connection
-    while True:
-        with translated(journal.path):
-            rows = run.execute(
-                "SELECT bucket, numbers FROM occurrences WHERE block = ? AND segment = ?"
-                f" AND bucket > ? ORDER BY bucket LIMIT {TRIM_ROWS}",
-                (block, segment, after),
-            ).fetchall()
-        if not rows:
-            return
-        after = rows[-1][0]
-        kept = [(bucket, old, fingerprints.only(old, live)) for bucket, old in rows]
-        changed = [(new, block, bucket, segment) for bucket, old, new in kept if new and new != old]
-        with derived(journal):
-            run.executemany(
-                "UPDATE occurrences SET numbers = ? WHERE block = ? AND bucket = ? AND segment = ?",
-                changed,
-            )
-            run.executemany(
-                "DELETE FROM occurrences WHERE block = ? AND bucket = ? AND segment = ?",
-                [(block, bucket, segment) for bucket, _, new in kept if not new],
             )
         yield
 

@@ -236,6 +236,10 @@ class Journal:
                     known[raw] = seq
         return known
 
+    def fill_sieve(self) -> Iterator[None]:
+        """See `Sieve.fill`; each step raises `JournalError` where the index cannot be read."""
+        return self.sieve.fill(self.connection, self.path)
+
     def _indexed_ids(self, ids: list[bytes]) -> Iterator[tuple[bytes, int]]:
         for start in range(0, len(ids), _BATCH):
             part = ids[start : start + _BATCH]

@@ -45,7 +45,7 @@ def looked_up(rows: Packed, field: str, text: str) -> int:
 
 
 def written(values: list[tuple[int, str, str]]) -> Packed:
-    rows = packed([occurrence(SEEDS[field], text, at) for at, field, text in values])
+    rows = packed(sorted(occurrence(SEEDS[field], text, at) for at, field, text in values))
     for keys in (rows.buckets, rows.frequent):
         assert len(dict(keys)) == len(keys)  # each row has its own key
     return rows

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.errors import JournalError
 from collector.event import Draft
 from collector.journal.sieve import FILL_ROWS, Sieve
 from tests.journal.world import World, spend, world
@@ -52,7 +55,7 @@ def test_an_indexed_id_is_known_before_during_and_after_the_filling(tmp_path: Pa
         w.open()
         assert not w.journal.sieve.complete
         repeated(w, ids[::100])
-        filling = w.journal.sieve.fill(w.journal.connection)
+        filling = w.journal.fill_sieve()
         next(filling)
         repeated(w, ids[::100])
         fresh = [str(uuid.UUID(int=n)) for n in range(50)]  # they sort before where the filling is
@@ -61,6 +64,13 @@ def test_an_indexed_id_is_known_before_during_and_after_the_filling(tmp_path: Pa
         spend(filling)
         assert w.journal.sieve.complete
         repeated(w, ids[::100] + fresh)
+
+
+def test_an_index_that_cannot_be_read_is_the_journals_error(tmp_path: Path) -> None:
+    """Any other error would end the janitor."""
+    path = tmp_path / "no.db"
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(JournalError):
+        spend(Sieve(complete=False).fill(connection, path))
 
 
 def test_ids_that_reindexing_brings_back_are_known(tmp_path: Path) -> None:
@@ -72,7 +82,7 @@ def test_ids_that_reindexing_brings_back_are_known(tmp_path: Path) -> None:
         w.journal.connection.execute("DELETE FROM ids WHERE seq > 100")
         w.close()
         w.open()
-        spend(w.journal.sieve.fill(w.journal.connection))
+        spend(w.journal.fill_sieve())
         spend(w.rooms.reindexing.rebuild(w.journal))
         assert w.journal.sieve.complete
         repeated(w, ids)
