@@ -72,17 +72,9 @@ class Redaction:
         )
 
     def metadata(self, fields: dict[str, Any]) -> bytes:
-        """`fields` as compact JSON without secrets; flat and harmless ones are only looked at."""
-        encoded = _encode(fields)
+        """`fields` as compact JSON without secrets; harmless ones are only looked at."""
         redactor = self.redactor
-        if (
-            encoded.count(b"{") > 1
-            or b"[" in encoded
-            or not redactor.is_safe_flat(fields)
-            or redactor.needs_text_scan(encoded.decode())
-        ):
-            encoded = _encode(redactor.mapping(fields))
-        return encoded
+        return _encode(fields if redactor.is_harmless(fields) else redactor.mapping(fields))
 
     def message(self, text: str) -> str:
         """One line for people without secrets."""
