@@ -77,7 +77,7 @@ class Committer:
         seq = journal.last_seq + 1
         parsed = parsed_ids(batch.runs)
         with translated(journal.path):
-            known = journal.known_ids(parsed.values()) if parsed else {}
+            known = journal.ids.stored(parsed.values()) if parsed else {}
         journal.begin()
         try:
             with translated(journal.path):

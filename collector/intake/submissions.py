@@ -10,7 +10,7 @@ import msgspec
 
 from collector.core.admission import Origin
 from collector.core.decoding import Request, decode_chunk, decode_lines
-from collector.core.ids import parse_id
+from collector.core.ids import parse_ids
 from collector.core.protocol import Answer
 from collector.errors import InvalidEvent, Rejected
 from collector.event import Draft, Principal, Producer, Receipt
@@ -198,15 +198,7 @@ def run_of(requests: list[Request], sender: Sender, sink: Sink) -> Run:
 
 def parsed_ids(runs: list[Run]) -> dict[str, bytes]:
     """The ids that producers sent, by their spelling; admission refuses what is none."""
-    parsed: dict[str, bytes] = {}
-    for run in runs:
-        for draft in run.drafts:
-            if draft.id:
-                try:
-                    parsed[draft.id] = parse_id(draft.id)
-                except InvalidEvent:
-                    continue
-    return parsed
+    return parse_ids([draft.id for run in runs for draft in run.drafts if draft.id])
 
 
 def default_actor(source: str, producer: Producer) -> Principal:

@@ -14,7 +14,7 @@ from collector.core.retention import (
     entries_for_bytes,
     surplus,
 )
-from collector.journal import sweeping
+from collector.journal import sweeping, thinning
 from collector.journal.pruning import Pruner
 from collector.journal.writer import Journal
 
@@ -83,7 +83,7 @@ class Removal:
         return [
             ("sweep", sweeping.stale_segments(journal)),
             ("sweep", sweeping.stale_postings(journal)),
-            ("sweep", sweeping.stale_ids(journal)),
+            ("sweep", thinning.stale_ids(journal)),
             ("sweep", sweeping.stale_texts(journal, self._forget)),
             ("sweep", sweeping.give_back(journal)),
             ("sweep", sweeping.wipe(journal)),

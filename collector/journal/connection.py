@@ -30,8 +30,9 @@ from collector.errors import (
     JournalTooNew,
     PathTaken,
 )
+from collector.journal.converting import CONVERSIONS
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x636F6C6C
 """`coll`, in the header of every journal."""
 CHECKPOINT_PATIENCE: Final = 5.0
@@ -207,10 +208,28 @@ def migrate(
     """Bring a journal of schema `version` (0 = empty) to the current one, all or nothing."""
     if version == target:
         return
-    script = [schema()] if version == 0 else [sql for _, sql in (steps or migrations(version))]
-    connection.executescript(
-        "BEGIN IMMEDIATE;" + "\n".join(script) + f"\nPRAGMA user_version = {target};COMMIT;"
-    )
+    if version == 0:
+        steps = [(target, schema())]
+    elif steps is None:
+        steps = migrations(version)
+    connection.execute("BEGIN IMMEDIATE")
+    for number, script in steps:
+        for statement in _statements(script):
+            connection.execute(statement)
+        if version and number in CONVERSIONS:
+            CONVERSIONS[number](connection)
+    connection.execute(f"PRAGMA user_version = {target}")
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; `executescript` would end the transaction."""
+    statement = ""
+    for piece in script.split(";")[:-1]:
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def checkpoint_at_start(

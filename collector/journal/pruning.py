@@ -221,10 +221,8 @@ class Pruner:
         )
 
     def _forget_ids(self, rows: list[tuple[Any, ...]]) -> None:
-        if self.journal.tail_ids:
-            for row in rows:
-                if row[1]:
-                    self.journal.tail_ids.pop(row[1], None)
+        if self.journal.ids.tail:
+            self.journal.ids.forget([row[1] for row in rows if row[1]])
 
     def _fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with translated(self.journal.path):

@@ -35,10 +35,10 @@ from collector.journal.connection import (
 )
 from collector.journal.finding import Row, collect, matching
 from collector.journal.foresight import Removal, removal
+from collector.journal.id_index import stored_seq
 from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
 from collector.journal.search import read_cursors
-from collector.journal.sieve import ID_BLOCKS, ID_BLOCKS_SINCE
 from collector.journal.snapshot import Answer, Snapshot
 
 QUERY_SECONDS: Final = 5.0
@@ -255,16 +255,15 @@ def _seq_of(fetch: Fetch, key: str, tag: int) -> int | None:
         rows = fetch("SELECT occurred_at + delay FROM log WHERE seq = ? AND id = x''", (assigned,))
         if rows and UUID(assigned_id(rows[0][0], tag, assigned)).bytes == raw:
             return assigned
-    blocks, in_block = f"{ID_BLOCKS} ", "blocks CROSS JOIN ids ON ids.block = blocks.n"
-    if fetch("PRAGMA user_version", ())[0][0] < ID_BLOCKS_SINCE:
-        blocks, in_block = "", "ids"
-    rows = fetch(
-        f"{blocks}SELECT log.seq FROM {in_block} JOIN log ON log.seq = ids.seq AND log.id = ids.id"
-        " WHERE ids.id = ? UNION ALL SELECT seq FROM log WHERE seq >"
-        " coalesce((SELECT value FROM facts WHERE name = 'cursor.ids'), 0) AND id = ? LIMIT 1",
-        (raw, raw),
+    newest = fetch(
+        "SELECT seq FROM log WHERE id = ? AND seq >"
+        " coalesce((SELECT value FROM facts WHERE name = 'cursor.ids'), 0) LIMIT 1",
+        (raw,),
     )
-    return rows[0][0] if rows else None
+    if newest:
+        seq: int = newest[0][0]
+        return seq
+    return stored_seq(fetch, raw, schema=fetch("PRAGMA user_version", ())[0][0])
 
 
 class _Opening:

@@ -13,10 +13,11 @@ from typing import Any, Final
 from collector.journal import sweeping
 from collector.journal.connection import translated
 from collector.journal.cursors import cursor_fact
-from collector.journal.followers import Follower, all_followers
+from collector.journal.followers import Follower, all_followers, runs
 from collector.journal.followers.base import Segmented, derived
+from collector.journal.followers.ids import IDS_MOST
+from collector.journal.id_index import Run
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
-from collector.journal.sieve import ID_BLOCK_BITS
 from collector.journal.writer import Journal
 from collector.lock import LockFile
 
@@ -46,22 +47,36 @@ def forget(journal: Journal, followers: list[Follower]) -> Iterator[Any]:
 
 def rebuild(journal: Journal) -> Iterator[Any]:
     """Derive ids and ranges of time again, up to where their followers stand."""
-    journal.sieve.complete = False
-    seq, end = journal.first_seq(), journal.last_seq
-    while seq <= end:
-        last = min(seq + STEP_ROWS, ((seq >> CHUNK_BITS) + 1) << CHUNK_BITS, end + 1) - 1
+    yield from _ids(journal)
+    first, last = journal.first_seq(), journal.cursor("totals")
+    for chunk in range(first >> CHUNK_BITS, (last >> CHUNK_BITS) + 1):
         with derived(journal):
-            journal.connection.execute(
-                f"INSERT OR REPLACE INTO ids SELECT seq >> {ID_BLOCK_BITS}, id, seq FROM log"
-                " WHERE seq BETWEEN ? AND ? AND seq <= ? AND id <> x'' ORDER BY id",
-                (seq, last, journal.ids_cursor),
+            _range(journal, chunk)
+        yield
+
+
+def _ids(journal: Journal) -> Iterator[Any]:
+    """Write new runs of ids beside the old, then have them looked at in place of those."""
+    old = [run for run in runs.all_runs(journal) if run.size]
+    new: list[Run] = []
+    seq, end = journal.first_seq(), journal.ids.cursor
+    ids: list[tuple[bytes, int]] = []
+    while seq <= end:
+        last = min(seq + STEP_ROWS - 1, end)
+        with translated(journal.path):
+            ids += journal.connection.execute(
+                "SELECT id, seq FROM log WHERE seq BETWEEN ? AND ? AND id <> x''", (seq, last)
             )
-            if seq <= journal.cursor("totals"):
-                _range(journal, seq >> CHUNK_BITS)
         seq = last + 1
         yield
-    yield from sweeping.stale_ids(journal)
-    yield from journal.fill_sieve()
+        if ids and (len(ids) >= IDS_MOST or seq > end):
+            new.append((yield from runs.written(journal, ids)))
+            ids = []
+    with derived(journal):
+        for run in new:
+            runs.publish(journal, run)
+        runs.retire(journal, old)
+    yield from runs.cleared(journal, old)
 
 
 def _range(journal: Journal, chunk: int) -> None:

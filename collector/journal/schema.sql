@@ -1,4 +1,4 @@
--- The journal of collector, schema version 2. Everything below `log` and its dictionaries is derived
+-- The journal of collector, schema version 3. Everything below `log` and its dictionaries is derived
 -- and can be built anew (`collector reindex`). Absent texts are '' and absent numbers 0; the view
 -- `entries` shows them as NULL. Times are microseconds since the epoch, UTC.
 
@@ -96,14 +96,23 @@ CREATE TABLE devices (
 
 -- ── derived by followers ────────────────────────────────────────────────────────────────────────
 
--- Ids that producers chose, behind the tail whose ids the writer keeps in memory. A block is 524,288
--- seqs: ids are random, and so touch all pages of a block that they are merged into, but of no other.
+-- Ids that producers chose, behind the tail whose ids the writer keeps in memory, are indexed in runs: the
+-- seqs that a run spans, how many bits of an id's CRC-32 tell its buckets apart, and how many ids it has. A
+-- run with none is being written, or about to be removed.
+CREATE TABLE id_runs (
+  run   INTEGER PRIMARY KEY,
+  first INTEGER NOT NULL,
+  last  INTEGER NOT NULL,
+  bits  INTEGER NOT NULL,
+  size  INTEGER NOT NULL
+) STRICT;
+
+-- A bucket of a run: key = run << 24 | bucket, then 20 bytes for each id, its own 16 and the lower 32
+-- bits of its seq, little-endian.
 CREATE TABLE ids (
-  block INTEGER NOT NULL,
-  id    BLOB    NOT NULL,
-  seq   INTEGER NOT NULL,
-  PRIMARY KEY (block, id)
-) STRICT, WITHOUT ROWID;
+  key     INTEGER PRIMARY KEY,
+  entries BLOB NOT NULL
+) STRICT;
 
 -- For each segment of 16,384 seqs and each term: where in the segment the term occurs, as 16-bit
 -- little-endian offsets or, from 1,024 of them on, as a bitmap of 2,048 bytes.

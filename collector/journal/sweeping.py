@@ -171,27 +171,6 @@ def _trim(journal: Journal, sets: _Sets, segment: int, live: int) -> Iterator[No
         yield
 
 
-def stale_ids(journal: Journal) -> Iterator[None]:
-    """Drop index rows of ids whose entries are gone."""
-    after = (-1, b"")
-    while True:
-        with translated(journal.path):
-            rows = journal.connection.execute(
-                "SELECT ids.block, ids.id, log.seq IS NULL FROM ids LEFT JOIN log"
-                " ON log.seq = ids.seq AND log.id = ids.id"
-                f" WHERE (ids.block, ids.id) > (?, ?) ORDER BY ids.block, ids.id LIMIT {STEP_ROWS}",
-                after,
-            ).fetchall()
-        if not rows:
-            return
-        after = rows[-1][:2]
-        stale = [(block, raw) for block, raw, gone in rows if gone]
-        if stale:
-            with derived(journal):
-                journal.connection.executemany("DELETE FROM ids WHERE block = ? AND id = ?", stale)
-        yield
-
-
 def stale_texts(journal: Journal, forget: Callable[[], None]) -> Iterator[None]:
     """Drop texts that no entry refers to any more. `forget` empties the caches that hold numbers.
 

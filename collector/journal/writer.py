@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from collector.core.admission import COMMON, Row
-from collector.core.ids import ASSIGNED_VERSION, TAG_BITS, assigned_id, assigned_seq
+from collector.core.ids import TAG_BITS
 from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import (
@@ -30,8 +30,8 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.cursors import cursor_fact
+from collector.journal.known_ids import KnownIds
 from collector.journal.rows import SELECT, entry
-from collector.journal.sieve import ID_BLOCKS, Sieve
 
 COLUMNS: Final = 18
 _ID: Final = "CAST(? AS BLOB)"
@@ -44,8 +44,6 @@ _INSERT_COMMON: Final = (
 PAGE: Final = 4096
 ROWS_A_PAGE: Final = 35
 """Rows without long texts that fit into a page of the log, about."""
-_BATCH: Final = 500
-"""Ids looked up in one statement; SQLite's older builds bind at most 999 values."""
 
 
 class Journal:
@@ -64,13 +62,7 @@ class Journal:
         self.tag: int = self.fact("tag")
         self.hmac_key: bytes = self.fact("hmac_key")
         self.last_seq: int = self._last_seq()
-        self.ids_cursor: int = self.cursor("ids")
-        self.sieve = Sieve(complete=not connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone())
-        self.tail_ids: dict[bytes, int] = dict(
-            connection.execute(
-                "SELECT id, seq FROM log WHERE seq > ? AND id <> x''", (self.ids_cursor,)
-            )
-        )
+        self.ids = KnownIds(connection, path, self.cursor("ids"), self.tag)
 
     @classmethod
     def open(cls, path: Path, *, patience: float = 5.0) -> Journal:
@@ -177,7 +169,7 @@ class Journal:
         """Take over what a commit made true: the last seq and the ids that producers chose."""
         self.last_seq = last_seq
         if ids:
-            self.tail_ids.update(ids)
+            self.ids.tail.update(ids)
 
     def checkpoint(self) -> bool:
         """Copy what the write-ahead log holds into the database; whether all of it could be.
@@ -214,48 +206,6 @@ class Journal:
                 return False
             raise translate(error, self.path) from error
         return not busy
-
-    # ── ids ─────────────────────────────────────────────────────────────────────────────────────
-
-    def known_ids(self, ids: Iterable[bytes]) -> dict[bytes, int]:
-        """The seqs of those ids whose entries are stored, the tail included."""
-        tail, known = self.tail_ids, dict[bytes, int]()
-        rest: list[bytes] = []
-        for raw in ids:
-            seq = tail.get(raw)
-            if seq is not None:
-                known[raw] = seq
-            else:
-                rest.append(raw)
-        if rest and self.ids_cursor:
-            known.update(self._indexed_ids(self.sieve.possible(rest)))
-        for raw in rest:
-            if raw[6] >> 4 == ASSIGNED_VERSION and raw not in known:
-                seq = assigned_seq(raw, self.tag)
-                if seq is not None and self._assigned(seq) == raw:
-                    known[raw] = seq
-        return known
-
-    def fill_sieve(self) -> Iterator[None]:
-        """See `Sieve.fill`; each step raises `JournalError` where the index cannot be read."""
-        return self.sieve.fill(self.connection, self.path)
-
-    def _indexed_ids(self, ids: list[bytes]) -> Iterator[tuple[bytes, int]]:
-        for start in range(0, len(ids), _BATCH):
-            part = ids[start : start + _BATCH]
-            slots = ",".join("?" * len(part))
-            yield from self.connection.execute(
-                f"{ID_BLOCKS} SELECT ids.id, log.seq FROM blocks CROSS JOIN ids"
-                f" ON ids.block = blocks.n AND ids.id IN ({slots})"
-                " CROSS JOIN log ON log.seq = ids.seq AND log.id = ids.id",
-                part,
-            )
-
-    def _assigned(self, seq: int) -> bytes | None:
-        row = self.connection.execute(
-            "SELECT occurred_at + delay FROM log WHERE seq = ? AND id = x''", (seq,)
-        ).fetchone()
-        return None if row is None else uuid.UUID(assigned_id(row[0], self.tag, seq)).bytes
 
     # ── devices ─────────────────────────────────────────────────────────────────────────────────
 

@@ -302,7 +302,7 @@ def test_the_id_of_a_pruned_entry_can_be_used_again(small: World) -> None:
         first = small.record([Draft(action="note.added", id=one)])[0]
         assert not first.duplicate, stage
         spend(small.followers[1].steps())
-    spend(small.rooms.sweeping.stale_ids(small.journal))
+    spend(small.rooms.thinning.stale_ids(small.journal))
     again = small.record([Draft(action="note.added", id=one)])[0]
     assert (again.duplicate, again.seq) == (True, first.seq)
 

@@ -25,7 +25,7 @@ from collector.hub import Hub
 from tests.journal import samples
 
 SMALL_SEGMENT_BITS, SMALL_CHUNK_BITS, SMALL_BLOCK_BITS = 6, 3, 1
-SMALL_ID_BLOCK_BITS = 5
+SMALL_RUN = 32
 _ROOMS = ("collector.journal", "collector.intake", "collector.janitor")
 PEER = Producer(assurance="peercred", uid=1000, gid=1000, pid=4711, user="ada", comm="backup")
 
@@ -52,9 +52,11 @@ _NAMES = (
     "collector.journal.reader",
     "collector.journal.reindexing",
     "collector.journal.sweeping",
+    "collector.journal.thinning",
     "collector.journal.verifying",
     "collector.journal.versions",
     "collector.journal.followers",
+    "collector.journal.id_index",
     "collector.journal.connection",
     "collector.journal.writer",
     "collector.intake",
@@ -81,8 +83,12 @@ def rooms(small: bool) -> Rooms:
         postings.FULL = (1 << postings.SEGMENT) - 1
         fingerprints: Any = importlib.import_module("collector.journal.fingerprints")
         fingerprints.BLOCK_BITS = SMALL_BLOCK_BITS
-        sieve: Any = importlib.import_module("collector.journal.sieve")
-        sieve.ID_BLOCK_BITS = SMALL_ID_BLOCK_BITS
+        id_index: Any = importlib.import_module("collector.journal.id_index")
+        id_index.BUCKET_IDS = 2
+        runs: Any = importlib.import_module("collector.journal.followers.runs")
+        runs.FOLD_RUNS, runs.TIER_BITS, runs.WRITE_ROWS, runs.STEP_IDS = 2, 1, 2, 4
+        ids: Any = importlib.import_module("collector.journal.followers.ids")
+        ids.IDS_SMALL, ids.IDS_MOST = 1, SMALL_RUN
         return Rooms({name: importlib.import_module(name) for name in _NAMES})
     finally:
         for name in [name for name in sys.modules if _ours(name)]:
@@ -189,7 +195,7 @@ class World:
         sweeping = self.rooms.sweeping
         yield from sweeping.stale_segments(self.journal)
         yield from sweeping.stale_postings(self.journal)
-        yield from sweeping.stale_ids(self.journal)
+        yield from self.rooms.thinning.stale_ids(self.journal)
         yield from sweeping.stale_texts(self.journal, self.forget)
         yield from sweeping.give_back(self.journal)
 
@@ -208,6 +214,20 @@ def fill(w: World, count: int, seed: int = 0) -> None:
     """Record so many varied drafts, the same ones for the same seed and seq."""
     rng = random.Random(f"{seed} {w.journal.last_seq}")
     assert all(r.ok for r in w.record([samples.draft(rng, w.now) for _ in range(count)]))
+
+
+def indexed(w: World) -> list[tuple[bytes, int]]:
+    """What the index of ids holds, in the order of the seqs."""
+    index, runs = w.rooms.id_index, w.rooms.followers.runs
+    read = w.journal.connection.execute
+    found = [
+        (record[:16], index.seq_of(record, run.first))
+        for run in runs.all_runs(w.journal)
+        if run.size
+        for (entries,) in read("SELECT entries FROM ids WHERE key BETWEEN ? AND ?", run.keys())
+        for record in index.records(entries)
+    ]
+    return sorted(found, key=lambda pair: pair[1])
 
 
 def spend(job: Iterator[Any]) -> int:

@@ -1,62 +1,99 @@
-"""The index of the ids that producers chose, behind the tail that the writer keeps in memory."""
+"""The follower that indexes the ids that producers chose, behind the tail that is kept in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from collector.journal.followers.base import WRITE_ROWS, Follower, Step, derived
-from collector.journal.sieve import ID_BLOCK_BITS
+from collector.journal.followers import runs
+from collector.journal.followers.base import Follower, Step, derived
+from collector.journal.writer import Journal
 
 IDS_BATCH: Final = 32_768
-"""Ids merged into their index at once: random ones touch a page each, so few large merges."""
+"""Ids that become a run while producers send."""
 IDS_MOST: Final = 131_072
-"""Ids merged at once where a flood has left more; each step over them stays small."""
+"""Ids that become one run where a flood has left more."""
 IDS_SMALL: Final = 4_096
-"""Ids that are worth a merge when there is nothing else to do."""
+"""Ids that are worth a run when there is nothing else to do."""
 IDS_LAG: Final = 65_536
 """Entries behind which the cursor may stay at most, however few ids they brought: a start, and a look
 for an id, go through the log from there on."""
+FOLD_SHARE: Final = 3
+"""Ids moved to larger runs for each that is new: none moves more often among a thousand million."""
 
 
 class Ids(Follower):
-    """The index of ids that producers chose, behind the tail that the writer keeps in memory."""
+    """Makes runs of the tail's ids, and larger runs of those."""
 
     name = "ids"
 
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self._fold: runs.Fold | None = None
+        self._folding: Iterator[int] = iter(())
+        self._unfolded = self._untidy = True
+
     def due(self, idle: bool) -> bool:
-        ids, far = len(self.journal.tail_ids), self.lag >= IDS_LAG
-        return ids >= IDS_SMALL or far if idle else ids >= IDS_BATCH or (far and ids < IDS_SMALL)
+        ids, far = len(self.journal.ids.tail), self.lag >= IDS_LAG
+        if idle:
+            return ids >= IDS_SMALL or far or self._unfolded
+        return ids >= IDS_BATCH or (far and ids < IDS_SMALL)
 
     def steps(self) -> Step:
+        tail = self.journal.ids.tail
+        if self._untidy:
+            yield from self._tidy()
+        taken = list(islice(tail.items(), IDS_MOST))
+        if len(taken) >= IDS_SMALL or self.lag >= IDS_LAG:
+            yield from self._merge(taken)
+        if self._unfolded:
+            yield from self._fold_on(FOLD_SHARE * max(len(taken), IDS_BATCH))
+
+    def _merge(self, taken: list[tuple[bytes, int]]) -> Step:
+        """Index what was taken off the tail's old end."""
         journal = self.journal
-        taken = list(islice(journal.tail_ids.items(), IDS_MOST))
-        whole = len(taken) == len(journal.tail_ids)
-        up_to = journal.last_seq if whole else taken[-1][1]
+        up_to = journal.last_seq if len(taken) == len(journal.ids.tail) else taken[-1][1]
         yield
-        buckets: list[list[tuple[bytes, int]]] = [[] for _ in range(256)]
-        for start in range(0, len(taken), IDS_SMALL):
-            part = taken[start : start + IDS_SMALL]
-            for item in part:
-                buckets[item[0][0]].append(item)
-            journal.sieve.add(raw for raw, _ in part)
-            yield
-        for bucket in buckets:
-            bucket.sort()
-            for start in range(0, len(bucket), WRITE_ROWS):
-                batch = bucket[start : start + WRITE_ROWS]
-                with derived(journal):
-                    journal.connection.executemany(_ADD_ID, batch)
-                yield
+        self._untidy = True
+        run = (yield from runs.written(journal, taken)) if taken else None
         with derived(journal):
+            if run:
+                runs.publish(journal, run)
             self.advance(up_to)
-        self.cursor = journal.ids_cursor = up_to
+        self._untidy, self._unfolded = False, True
+        self.cursor = journal.ids.cursor = up_to
         yield
-        for start in range(0, len(taken), IDS_SMALL):
-            for raw, seq in taken[start : start + IDS_SMALL]:
-                if journal.tail_ids.get(raw) == seq:  # else pruned, and perhaps recorded anew
-                    del journal.tail_ids[raw]
+        for start in range(0, len(taken), runs.STEP_IDS):
+            journal.ids.indexed(taken[start : start + runs.STEP_IDS])
             yield
 
+    def _tidy(self) -> Step:
+        """Remove the runs that nobody looks at, but for the one that is being written."""
+        writing = self._fold and self._fold.run.run
+        waste = [run for run in runs.unread(self.journal) if run.run != writing]
+        yield from runs.cleared(self.journal, waste)
+        self._untidy = False
 
-_ADD_ID: Final = f"INSERT OR REPLACE INTO ids VALUES (?2 >> {ID_BLOCK_BITS}, ?1, ?2)"
+    def _fold_on(self, ids: int) -> Step:
+        """Fold runs, or go on with it, until about so many ids have moved."""
+        journal = self.journal
+        while ids > 0:
+            if self._fold is None:
+                alike = runs.foldable(runs.all_runs(journal))
+                if not alike:
+                    self._unfolded = False
+                    return
+                self._fold = runs.Fold(journal, alike)
+                self._folding = self._fold.steps()
+            try:
+                moved = next(self._folding, None)
+            except BaseException:
+                self._fold, self._untidy = None, True
+                raise
+            if moved is None:
+                self._fold, self._untidy = None, True
+                yield from self._tidy()
+            else:
+                ids -= moved
+                yield
