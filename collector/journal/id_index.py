@@ -113,6 +113,5 @@ def _candidates(fetch: Fetch, raw: bytes, schema: int) -> Iterator[int]:
     for first, entries in fetch(_FIND, (crc32(raw),)):
         at = entries.find(raw)
         while at >= 0:
-            if at % RECORD == 0:
-                yield seq_of(entries[at : at + RECORD], first)
+            yield seq_of(entries[at : at + RECORD], first)
             at = entries.find(raw, at + 1)

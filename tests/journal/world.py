@@ -88,7 +88,7 @@ def rooms(small: bool) -> Rooms:
         runs: Any = importlib.import_module("collector.journal.followers.runs")
         runs.FOLD_RUNS, runs.TIER_BITS, runs.WRITE_ROWS, runs.STEP_IDS = 2, 1, 2, 4
         ids: Any = importlib.import_module("collector.journal.followers.ids")
-        ids.IDS_SMALL, ids.IDS_MOST = 1, SMALL_RUN
+        ids.IDS_SMALL, ids.IDS_MOST, ids.IDS_BATCH = 1, SMALL_RUN, SMALL_RUN // 4
         return Rooms({name: importlib.import_module(name) for name in _NAMES})
     finally:
         for name in [name for name in sys.modules if _ours(name)]:

@@ -86,12 +86,8 @@ class Ids(Follower):
                     return
                 self._fold = runs.Fold(journal, alike)
                 self._folding = self._fold.steps()
-            try:
-                moved = next(self._folding, None)
-            except BaseException:
-                self._fold, self._untidy = None, True
-                raise
-            if moved is None:
+            moved = next(self._folding, None)
+            if moved is None:  # it is done, or failed the last time
                 self._fold, self._untidy = None, True
                 yield from self._tidy()
             else:
