@@ -4,7 +4,7 @@ While nobody sends, all of it, in slices of 20 ms. While somebody does, it earns
 what the loop would idle away, and a share of what it works. That share is small at first, so
 that a burst is recorded before it is indexed, and grows with what is left undone, so that a flood
 that goes on and on is indexed as fast as it is recorded: the tail that readers must scan stays
-below a million entries. A slice is as long as the commit before it, but 4 ms at least and 20 ms at
+below a million entries. A slice is as long as the commit before it, but 2 ms at least and 20 ms at
 most: whoever waits for one event's acknowledgement waits for a short slice.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 SLICE: Final = 0.020
-BUSY_SLICE: Final = 0.004
+BUSY_SLICE: Final = 0.002
 """Seconds of one slice, in quiet and while producers wait for single events."""
 BUSY_FOR: Final = 0.05
 """Seconds after a commit in which producers count as sending."""

@@ -19,7 +19,7 @@ def ids_to_runs(connection: sqlite3.Connection) -> None:
     for (block,) in blocks:
         after = b""
         while ids := run(
-            f"SELECT id, seq FROM ids_in_blocks WHERE block = ? AND id > ? LIMIT {RUN_IDS}",
+            f"SELECT id, seq FROM ids_in_blocks WHERE block = ? AND id > ? ORDER BY id LIMIT {RUN_IDS}",
             (block, after),
         ).fetchall():
             after = ids[-1][0]

@@ -29,6 +29,8 @@ class KnownIds:
         """The ids behind it and their seqs, oldest first."""
         indexed = connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone()
         self.sieve = Sieve(complete=indexed is None)
+        self.unfolded = True
+        """Whether there may be runs to fold, or to clear."""
         self._connection, self._path, self._tag = connection, path, tag
 
     def stored(self, ids: Collection[bytes]) -> dict[bytes, int]:

@@ -25,7 +25,8 @@ from collector.journal.foresight import condition_of, first_recorded_since
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 
-STEP_ROWS: Final = 512
+STEP_ROWS: Final = 128
+"""A millisecond's work: whoever waits for an acknowledgement meanwhile waits for a step to end."""
 FORGOTTEN: Final = "totals.forgotten"
 """The fact that holds the first day, counted from the epoch, whose totals were not forgotten."""
 

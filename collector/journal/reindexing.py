@@ -15,7 +15,7 @@ from collector.journal.connection import translated
 from collector.journal.cursors import cursor_fact
 from collector.journal.followers import Follower, all_followers, runs
 from collector.journal.followers.base import Segmented, derived
-from collector.journal.followers.ids import IDS_MOST
+from collector.journal.followers.ids import IDS_BATCH
 from collector.journal.id_index import Run
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
@@ -65,12 +65,13 @@ def _ids(journal: Journal) -> Iterator[Any]:
         last = min(seq + STEP_ROWS - 1, end)
         with translated(journal.path):
             ids += journal.connection.execute(
-                "SELECT id, seq FROM log WHERE seq BETWEEN ? AND ? AND id <> x''", (seq, last)
+                "SELECT id, seq FROM log WHERE seq BETWEEN ? AND ? AND id <> x'' ORDER BY seq",
+                (seq, last),
             )
         seq = last + 1
         yield
-        if ids and (len(ids) >= IDS_MOST or seq > end):
-            new.append((yield from runs.written(journal, ids)))
+        if ids and (len(ids) >= IDS_BATCH or seq > end):
+            new.append((yield from runs.written(journal, ids, ids[0][1], last)))
             ids = []
     with derived(journal):
         for run in new:

@@ -25,7 +25,7 @@ from collector.hub import Hub
 from tests.journal import samples
 
 SMALL_SEGMENT_BITS, SMALL_CHUNK_BITS, SMALL_BLOCK_BITS = 6, 3, 1
-SMALL_RUN = 32
+SMALL_RUN = 8
 _ROOMS = ("collector.journal", "collector.intake", "collector.janitor")
 PEER = Producer(assurance="peercred", uid=1000, gid=1000, pid=4711, user="ada", comm="backup")
 
@@ -88,7 +88,7 @@ def rooms(small: bool) -> Rooms:
         runs: Any = importlib.import_module("collector.journal.followers.runs")
         runs.FOLD_RUNS, runs.TIER_BITS, runs.WRITE_ROWS, runs.STEP_IDS = 2, 1, 2, 4
         ids: Any = importlib.import_module("collector.journal.followers.ids")
-        ids.IDS_SMALL, ids.IDS_MOST, ids.IDS_BATCH = 1, SMALL_RUN, SMALL_RUN // 4
+        ids.IDS_SMALL, ids.IDS_BATCH = 1, SMALL_RUN
         return Rooms({name: importlib.import_module(name) for name in _NAMES})
     finally:
         for name in [name for name in sys.modules if _ours(name)]:

@@ -11,9 +11,7 @@ from collector.journal.followers.base import Follower, Step, derived
 from collector.journal.writer import Journal
 
 IDS_BATCH: Final = 32_768
-"""Ids that become a run while producers send."""
-IDS_MOST: Final = 131_072
-"""Ids that become one run where a flood has left more."""
+"""Ids that become a run while producers send, and at most."""
 IDS_SMALL: Final = 4_096
 """Ids that are worth a run when there is nothing else to do."""
 IDS_LAG: Final = 65_536
@@ -32,36 +30,34 @@ class Ids(Follower):
         super().__init__(journal)
         self._fold: runs.Fold | None = None
         self._folding: Iterator[int] = iter(())
-        self._unfolded = self._untidy = True
 
     def due(self, idle: bool) -> bool:
         ids, far = len(self.journal.ids.tail), self.lag >= IDS_LAG
         if idle:
-            return ids >= IDS_SMALL or far or self._unfolded
+            return ids >= IDS_SMALL or far or self.journal.ids.unfolded
         return ids >= IDS_BATCH or (far and ids < IDS_SMALL)
 
     def steps(self) -> Step:
-        tail = self.journal.ids.tail
-        if self._untidy:
-            yield from self._tidy()
-        taken = list(islice(tail.items(), IDS_MOST))
+        known = self.journal.ids
+        yield from self._tidy()
+        taken = list(islice(known.tail.items(), IDS_BATCH))
         if len(taken) >= IDS_SMALL or self.lag >= IDS_LAG:
             yield from self._merge(taken)
-        if self._unfolded:
-            yield from self._fold_on(FOLD_SHARE * max(len(taken), IDS_BATCH))
+        if known.unfolded:
+            yield from self._fold_on(FOLD_SHARE * IDS_BATCH)
 
     def _merge(self, taken: list[tuple[bytes, int]]) -> Step:
         """Index what was taken off the tail's old end."""
         journal = self.journal
         up_to = journal.last_seq if len(taken) == len(journal.ids.tail) else taken[-1][1]
         yield
-        self._untidy = True
-        run = (yield from runs.written(journal, taken)) if taken else None
+        run = None
+        if taken:
+            run = yield from runs.written(journal, taken, self.cursor + 1, up_to)
         with derived(journal):
             if run:
                 runs.publish(journal, run)
             self.advance(up_to)
-        self._untidy, self._unfolded = False, True
         self.cursor = journal.ids.cursor = up_to
         yield
         for start in range(0, len(taken), runs.STEP_IDS):
@@ -73,7 +69,6 @@ class Ids(Follower):
         writing = self._fold and self._fold.run.run
         waste = [run for run in runs.unread(self.journal) if run.run != writing]
         yield from runs.cleared(self.journal, waste)
-        self._untidy = False
 
     def _fold_on(self, ids: int) -> Step:
         """Fold runs, or go on with it, until about so many ids have moved."""
@@ -82,13 +77,13 @@ class Ids(Follower):
             if self._fold is None:
                 alike = runs.foldable(runs.all_runs(journal))
                 if not alike:
-                    self._unfolded = False
+                    journal.ids.unfolded = False
                     return
                 self._fold = runs.Fold(journal, alike)
                 self._folding = self._fold.steps()
             moved = next(self._folding, None)
             if moved is None:  # it is done, or failed the last time
-                self._fold, self._untidy = None, True
+                self._fold = None
                 yield from self._tidy()
             else:
                 ids -= moved

@@ -14,6 +14,8 @@ from collector.journal.followers.base import Segmented, Step, derived
 from collector.journal.postings import DENSE, SEGMENT, bits, encode, encode_bits, term
 
 CLEAR_ROWS: Final = 512
+KIND_ROWS: Final = 8
+"""Terms of kinds whose offsets are put together in one step."""
 
 Offsets = dict[int, list[int]]
 
@@ -32,7 +34,11 @@ class Postings(Segmented):
         for rows in self.read(_POSTED):
             _collect(rows, kinds, actors, targets, scopes, scattered)
             yield
-        rows_ = list(self._kind_rows(kinds))
+        rows_: list[tuple[bytes, bytes]] = []
+        for row in self._kind_rows(kinds):
+            rows_.append(row)
+            if len(rows_) % KIND_ROWS == 0:
+                yield
         yield
         for field, values in (("actor", actors), ("target", targets), ("scope", scopes)):
             rows_ += [(term(field, value), encode(at)) for value, at in values.items()]
@@ -72,11 +78,13 @@ class Postings(Segmented):
                 for field, value in zip(KIND_FIELDS, values, strict=True):
                     if value:
                         texts[field, value].append(kind)
-        as_bits = {kind: bits(offsets) for kind, offsets in kinds.items()}
+        as_bits: dict[int, int] = {}
         for (field, value), its_kinds in texts.items():
             if sum(len(kinds[kind]) for kind in its_kinds) >= DENSE:
                 union = 0
                 for kind in its_kinds:
+                    if kind not in as_bits:
+                        as_bits[kind] = bits(kinds[kind])
                     union |= as_bits[kind]
                 yield term(field, value), encode_bits(union)
             else:

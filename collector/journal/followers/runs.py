@@ -40,11 +40,16 @@ def all_runs(journal: Journal) -> list[Run]:
         return [Run(*row) for row in journal.connection.execute("SELECT * FROM id_runs")]
 
 
-def written(journal: Journal, ids: list[tuple[bytes, int]]) -> Generator[None, None, Run]:
-    """Write a run of ids and their seqs, and add them to the sieve; see `publish` for what is next."""
+def written(
+    journal: Journal, ids: list[tuple[bytes, int]], first: int, last: int
+) -> Generator[None, None, Run]:
+    """Write a run of ids and their seqs, and add them to the sieve; see `publish` for what is next.
+
+    All seqs lie between `first` and `last`, both ends included.
+    """
     count = len(ids)
     bits = bucket_bits(count)
-    run = _begun(journal, min(seq for _, seq in ids), max(seq for _, seq in ids), bits)
+    run = _begun(journal, first, last, bits)
     buckets: list[list[bytes]] = [[] for _ in range(1 << bits)]
     for start in range(0, count, STEP_IDS):
         part = ids[start : start + STEP_IDS]
@@ -60,6 +65,7 @@ def written(journal: Journal, ids: list[tuple[bytes, int]]) -> Generator[None, N
 def publish(journal: Journal, run: Run) -> None:
     """Have a run looked at from now on; within a transaction."""
     journal.connection.execute("UPDATE id_runs SET size = ? WHERE run = ?", (run.size, run.run))
+    journal.ids.unfolded = True
 
 
 def retire(journal: Journal, runs: Iterable[Run]) -> None:
