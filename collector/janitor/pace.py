@@ -29,13 +29,14 @@ _RAMP: Final = ((0.5, 0.05), (1.0, 0.25), (1.25, 1.0), (2.0, 4.0))
 """From the need, 1 where work should keep up from, to seconds earned for each second of recording."""
 
 
-def need_of(lag: int, ids: int, over: float | None) -> float:
+def need_of(lag: int, ids: int, over: float | None, *, sifted: bool = True) -> float:
     """How far behind the work is, 1 where it should keep up with any flood from now on.
 
     `lag` entries and `ids` are not indexed yet. While entries are pruned, `over` is the part by which
-    their limit is exceeded, `OVER` where it is not one in entries.
+    their limit is exceeded, `OVER` where it is not one in entries. Where ids are not `sifted`, new ones
+    cost as repeats do, until there is a sieve.
     """
-    behind = max(lag / LAG, ids / LAG_IDS)
+    behind = max(lag / LAG, ids / LAG_IDS, 0.0 if sifted else 1.25)
     return behind if over is None else max(behind, 1.0, 1.25 * over / OVER)
 
 

@@ -134,7 +134,8 @@ class Janitor:
         if self._jobs and self._jobs[0][0].startswith(PRUNE):
             limit = self.limits.max_entries
             over = self.pruner.entries / limit - 1 if limit else OVER
-        return need_of(self._postings.lag, len(self.journal.ids.tail), over)
+        ids = self.journal.ids
+        return need_of(self._postings.lag, len(ids.tail), over, sifted=ids.sifted)
 
     def _patience(self) -> float:
         if self.intake.failing.since is not None:
@@ -203,7 +204,7 @@ class Janitor:
             self._looked_at = now
             self._look_around()
         self._find_pruning(now)
-        if not self._jobs and not self.journal.ids.sieve.complete:
+        if not self._jobs and not self.journal.ids.sifted:
             self._jobs.append(("ids", self.journal.ids.fill_sieve()))
         if not self._jobs:
             self._find_following(idle)

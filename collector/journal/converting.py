@@ -6,15 +6,16 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from collector.journal.id_index import Run, bucket_bits, distributed, joined, record
+from collector.journal.id_index import SECRET, Hash, Run, bucket_bits, record, rows_of
 
-RUN_IDS: Final = 131_072
+RUN_IDS: Final = 32_768
 """Ids that are moved at once."""
 
 
 def ids_to_runs(connection: sqlite3.Connection) -> None:
     """Schema 3: the ids of each block become runs."""
     run = connection.execute
+    hash_ = Hash(run("SELECT value FROM facts WHERE name = ?", (SECRET,)).fetchone()[0])
     blocks = run("SELECT DISTINCT block FROM ids_in_blocks").fetchall()
     for (block,) in blocks:
         after = b""
@@ -23,20 +24,21 @@ def ids_to_runs(connection: sqlite3.Connection) -> None:
             (block, after),
         ).fetchall():
             after = ids[-1][0]
-            _move(connection, ids)
+            _move(connection, hash_, ids)
     run("DROP TABLE ids_in_blocks")
 
 
-def _move(connection: sqlite3.Connection, ids: list[tuple[bytes, int]]) -> None:
+def _move(connection: sqlite3.Connection, hash_: Hash, ids: list[tuple[bytes, int]]) -> None:
     seqs = [seq for _, seq in ids]
     new = (min(seqs), max(seqs), bucket_bits(len(ids)), len(ids))
     number = connection.execute(
-        "INSERT INTO id_runs (first, last, bits, size) VALUES (?, ?, ?, ?) RETURNING run", new
+        "INSERT INTO id_runs (first, last, bits, size, target) VALUES (?, ?, ?, ?, 0) RETURNING run",
+        new,
     ).fetchone()[0]
     run = Run(number, *new)
     buckets: list[list[bytes]] = [[] for _ in range(1 << run.bits)]
-    distributed([record(raw, seq) for raw, seq in ids], buckets, run.bits, 0)
-    connection.executemany("INSERT INTO ids VALUES (?, ?)", joined(run, 0, buckets))
+    hash_.distribute([record(raw, seq) for raw, seq in ids], buckets, run.bits, 0)
+    connection.executemany("INSERT INTO ids VALUES (?, ?)", rows_of(run, 0, buckets))
 
 
 CONVERSIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {3: ids_to_runs}

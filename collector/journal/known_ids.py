@@ -1,7 +1,8 @@
 """The ids that producers chose: which of them are stored, and where.
 
 The newest are kept in memory, the tail; a follower indexes them from time to time, and takes them out
-of it. Ids that the journal assigned need neither: each names its own row.
+of it. A sieve tells of nearly all others at once that they are new. Ids that the journal assigned need
+none of this: each names its own row.
 """
 
 from __future__ import annotations
@@ -10,39 +11,46 @@ import sqlite3
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from collector.core.ids import ASSIGNED_VERSION, assigned_id, assigned_seq
-from collector.journal.id_index import stored_seq
+from collector.journal.connection import translated
+from collector.journal.id_index import Hash, records, stored_seqs
 from collector.journal.sieve import Sieve
+
+FILL_ROWS: Final = 24
+"""Buckets of ids read in one step."""
 
 
 class KnownIds:
     """The ids of one journal, as its writer knows them."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, cursor: int, tag: int) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, *, cursor: int, tag: int, secret: bytes
+    ) -> None:
         self.cursor = cursor
         """The last seq whose id is in the index, if it has one."""
         self.tail: dict[bytes, int] = dict(
             connection.execute("SELECT id, seq FROM log WHERE seq > ? AND id <> x''", (cursor,))
         )
         """The ids behind it and their seqs, oldest first."""
-        indexed = connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone()
-        self.sieve = Sieve(complete=indexed is None)
+        self.hash = Hash(secret)
         self.unfolded = True
         """Whether there may be runs to fold, or to clear."""
         self._connection, self._path, self._tag = connection, path, tag
+        empty = connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone() is None
+        self._sieve = Sieve() if empty else None
+        self._next_sieve: Sieve | None = None
 
     def stored(self, ids: Collection[bytes]) -> dict[bytes, int]:
         """The seqs of those ids whose entries are stored."""
         tail = self.tail
         known = {raw: tail[raw] for raw in ids if raw in tail}
-        rest = [raw for raw in ids if raw not in known] if known else list(ids)
+        rest = [raw for raw in ids if raw not in known] if known else ids
         if self.cursor:
-            for raw in self.sieve.possible(rest):
-                seq = stored_seq(self._fetch, raw)
-                if seq is not None:
-                    known[raw] = seq
+            possible = rest if self._sieve is None else self._sieve.possible(rest)
+            if possible:
+                known |= stored_seqs(self._fetch, self.hash, possible)
         for raw in rest:
             if raw[6] >> 4 == ASSIGNED_VERSION and raw not in known:
                 seq = assigned_seq(raw, self._tag)
@@ -55,6 +63,12 @@ class KnownIds:
         for raw in ids:
             self.tail.pop(raw, None)
 
+    def indexing(self, ids: Collection[bytes]) -> None:
+        """These are about to be indexed."""
+        for sieve in (self._sieve, self._next_sieve):
+            if sieve is not None:
+                sieve.add(ids)
+
     def indexed(self, ids: Sequence[tuple[bytes, int]]) -> None:
         """These need not be kept in memory any more."""
         tail = self.tail
@@ -62,9 +76,32 @@ class KnownIds:
             if tail.get(raw) == seq:  # else pruned, and perhaps recorded anew
                 del tail[raw]
 
+    @property
+    def sifted(self) -> bool:
+        """Whether the sieve is there, and of use."""
+        return self._sieve is not None and not self._sieve.worn
+
     def fill_sieve(self) -> Iterator[None]:
-        """See `Sieve.fill`; each step raises `JournalError` where the index cannot be read."""
-        return self.sieve.fill(self._connection, self._path)
+        """Make a sieve of all that is in the index, in small steps. Raises `JournalError`.
+
+        What is indexed meanwhile is added to it, too, and ids move to greater keys only.
+        """
+        with translated(self._path):
+            total = self._fetch("SELECT coalesce(sum(size), 0) FROM id_runs", ())[0][0]
+        made = self._next_sieve = Sieve(total)
+        after = -1
+        while True:
+            with translated(self._path):
+                rows = self._fetch(
+                    f"SELECT key, entries FROM ids WHERE key > ? ORDER BY key LIMIT {FILL_ROWS}",
+                    (after,),
+                )
+            if not rows:
+                break
+            after = rows[-1][0]
+            made.add([one[:16] for _, entries in rows for one in records(entries)])
+            yield
+        self._sieve, self._next_sieve = made, None
 
     def _assigned(self, seq: int) -> bytes | None:
         row = self._connection.execute(

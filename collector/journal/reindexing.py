@@ -16,7 +16,6 @@ from collector.journal.cursors import cursor_fact
 from collector.journal.followers import Follower, all_followers, runs
 from collector.journal.followers.base import Segmented, derived
 from collector.journal.followers.ids import IDS_BATCH
-from collector.journal.id_index import Run
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
 from collector.journal.writer import Journal
 from collector.lock import LockFile
@@ -56,27 +55,21 @@ def rebuild(journal: Journal) -> Iterator[Any]:
 
 
 def _ids(journal: Journal) -> Iterator[Any]:
-    """Write new runs of ids beside the old, then have them looked at in place of those."""
-    old = [run for run in runs.all_runs(journal) if run.size]
-    new: list[Run] = []
+    """Write new runs of ids beside the old, then remove those."""
     seq, end = journal.first_seq(), journal.ids.cursor
+    old = [run for run in runs.all_runs(journal) if run.last <= end]  # others are being written
     ids: list[tuple[bytes, int]] = []
     while seq <= end:
         last = min(seq + STEP_ROWS - 1, end)
         with translated(journal.path):
             ids += journal.connection.execute(
-                "SELECT id, seq FROM log WHERE seq BETWEEN ? AND ? AND id <> x'' ORDER BY seq",
-                (seq, last),
+                "SELECT id, seq FROM log WHERE seq BETWEEN ? AND ? AND id <> x''", (seq, last)
             )
         seq = last + 1
         yield
         if ids and (len(ids) >= IDS_BATCH or seq > end):
-            new.append((yield from runs.written(journal, ids, ids[0][1], last)))
+            yield from runs.written(journal, ids)
             ids = []
-    with derived(journal):
-        for run in new:
-            runs.publish(journal, run)
-        runs.retire(journal, old)
     yield from runs.cleared(journal, old)
 
 

@@ -97,18 +97,19 @@ CREATE TABLE devices (
 -- ── derived by followers ────────────────────────────────────────────────────────────────────────
 
 -- Ids that producers chose, behind the tail whose ids the writer keeps in memory, are indexed in runs: the
--- seqs that a run spans, how many bits of an id's CRC-32 tell its buckets apart, and how many ids it has. A
--- run with none is being written, or about to be removed.
+-- seqs that a run spans, about, how many bits of an id's hash tell its buckets apart, how many ids it has,
+-- and the run that they are being moved to (0: none).
 CREATE TABLE id_runs (
-  run   INTEGER PRIMARY KEY,
-  first INTEGER NOT NULL,
-  last  INTEGER NOT NULL,
-  bits  INTEGER NOT NULL,
-  size  INTEGER NOT NULL
+  run    INTEGER PRIMARY KEY AUTOINCREMENT,
+  first  INTEGER NOT NULL,
+  last   INTEGER NOT NULL,
+  bits   INTEGER NOT NULL,
+  size   INTEGER NOT NULL,
+  target INTEGER NOT NULL
 ) STRICT;
 
--- A bucket of a run: key = run << 24 | bucket, then 20 bytes for each id, its own 16 and the lower 32
--- bits of its seq, little-endian.
+-- A bucket of a run: key = run << 24 | bucket, then 22 bytes for each id, its own 16 and its seq,
+-- little-endian. The hash is 32 bits, from the 97th on, of the id times the fact `ids_key`, made odd.
 CREATE TABLE ids (
   key     INTEGER PRIMARY KEY,
   entries BLOB NOT NULL

@@ -25,19 +25,14 @@ def stale_ids(journal: Journal) -> Iterator[None]:
     """Take the ids of entries that are gone out of their index."""
     first, holes = journal.first_seq(), journal.fact("holes", 0)
     for run in runs.all_runs(journal):
-        if run.size and (holes or run.first < first):
-            if run.last < first:
-                with derived(journal):
-                    runs.retire(journal, [run])
-            else:
-                yield from _thin(journal, run)
-            yield from runs.cleared(
-                journal, (one for one in runs.unread(journal) if one.run == run.run)
-            )
+        if run.last < first:
+            yield from runs.cleared(journal, [run])
+        elif holes or run.first < first:
+            yield from _thin(journal, run, first)
 
 
-def _thin(journal: Journal, run: Run) -> Iterator[None]:
-    """Take the ids of entries that are gone out of one run."""
+def _thin(journal: Journal, run: Run, first: int) -> Iterator[None]:
+    """Take the ids of entries that are gone out of one run; `first` is the first that is stored."""
     after, last = run.keys()
     after -= 1
     while True:
@@ -48,28 +43,34 @@ def _thin(journal: Journal, run: Run) -> Iterator[None]:
                 (after, last),
             ).fetchall()
         if not rows:
-            return
+            break
         after = rows[-1][0]
-        live = _stored(
-            journal, [seq_of(one, run.first) for _, all_ in rows for one in records(all_)]
-        )
-        kept = [
-            (key, entries, b"".join(o for o in records(entries) if seq_of(o, run.first) in live))
-            for key, entries in rows
-        ]
-        gone = sum(len(entries) - len(new) for _, entries, new in kept) // RECORD
-        if gone:
-            with derived(journal):
-                run_many = journal.connection.executemany
-                run_many(
-                    "UPDATE ids SET entries = ? WHERE key = ?",
-                    [(new, key) for key, old, new in kept if new and new != old],
-                )
-                run_many(
-                    "DELETE FROM ids WHERE key = ?", [(key,) for key, _, new in kept if not new]
-                )
-                run_many("UPDATE id_runs SET size = size - ? WHERE run = ?", [(gone, run.run)])
+        _thin_rows(journal, run, rows)
         yield
+    with derived(journal):
+        journal.connection.execute(
+            "UPDATE id_runs SET first = max(first, ?) WHERE run = ?", (first, run.run)
+        )
+    yield
+
+
+def _thin_rows(journal: Journal, run: Run, rows: list[tuple[int, bytes]]) -> None:
+    live = _stored(journal, [seq_of(one) for _, entries in rows for one in records(entries)])
+    kept = [
+        (key, entries, b"".join(one for one in records(entries) if seq_of(one) in live))
+        for key, entries in rows
+    ]
+    gone = sum(len(entries) - len(left) for _, entries, left in kept) // RECORD
+    if gone:
+        with derived(journal):
+            run_many = journal.connection.executemany
+            run_many(
+                "UPDATE ids SET entries = ? WHERE key = ?",
+                [(left, key) for key, entries, left in kept if left and left != entries],
+            )
+            run_many("DELETE FROM ids WHERE key = ?", [(key,) for key, _, left in kept if not left])
+            run_many("UPDATE id_runs SET size = size - ? WHERE run = ?", [(gone, run.run)])
+        journal.ids.unfolded = True
 
 
 def _stored(journal: Journal, seqs: list[int]) -> set[int]:

@@ -30,6 +30,7 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.cursors import cursor_fact
+from collector.journal.id_index import SECRET
 from collector.journal.known_ids import KnownIds
 from collector.journal.rows import SELECT, entry
 
@@ -62,7 +63,9 @@ class Journal:
         self.tag: int = self.fact("tag")
         self.hmac_key: bytes = self.fact("hmac_key")
         self.last_seq: int = self._last_seq()
-        self.ids = KnownIds(connection, path, self.cursor("ids"), self.tag)
+        self.ids = KnownIds(
+            connection, path, cursor=self.cursor("ids"), tag=self.tag, secret=self.fact(SECRET)
+        )
 
     @classmethod
     def open(cls, path: Path, *, patience: float = 5.0) -> Journal:
@@ -112,6 +115,7 @@ class Journal:
             self.set_fact("journal_id", str(uuid.uuid4()))
             self.set_fact("tag", secrets.randbits(TAG_BITS))
             self.set_fact("hmac_key", secrets.token_bytes(32))
+            self.set_fact(SECRET, secrets.token_bytes(16))
 
     def _last_seq(self) -> int:
         newest: int = self.connection.execute("SELECT max(seq) FROM log").fetchone()[0] or 0

@@ -202,6 +202,7 @@ def test_a_journal_of_the_first_schema_becomes_one_of_todays(w: World) -> None:
     run("DROP TABLE occurrences")
     run("DROP TABLE ids")
     run("DROP TABLE id_runs")
+    run("DELETE FROM facts WHERE name = 'ids_key'")
     run("CREATE TABLE ids (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID")
     run("INSERT INTO ids VALUES (x'0192f1c4000040008000000000000001', 1048577)")
     run("INSERT INTO facts VALUES ('cursor.postings.2', 16383)")

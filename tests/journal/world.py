@@ -87,6 +87,7 @@ def rooms(small: bool) -> Rooms:
         id_index.BUCKET_IDS = 2
         runs: Any = importlib.import_module("collector.journal.followers.runs")
         runs.FOLD_RUNS, runs.TIER_BITS, runs.WRITE_ROWS, runs.STEP_IDS = 2, 1, 2, 4
+        runs.MOVE_PARTS = 2
         ids: Any = importlib.import_module("collector.journal.followers.ids")
         ids.IDS_SMALL, ids.IDS_BATCH = 1, SMALL_RUN
         return Rooms({name: importlib.import_module(name) for name in _NAMES})
@@ -221,7 +222,7 @@ def indexed(w: World) -> list[tuple[bytes, int]]:
     index, runs = w.rooms.id_index, w.rooms.followers.runs
     read = w.journal.connection.execute
     found = [
-        (record[:16], index.seq_of(record, run.first))
+        (record[:16], index.seq_of(record))
         for run in runs.all_runs(w.journal)
         if run.size
         for (entries,) in read("SELECT entries FROM ids WHERE key BETWEEN ? AND ?", run.keys())

@@ -15,10 +15,10 @@ IDS_BATCH: Final = 32_768
 IDS_SMALL: Final = 4_096
 """Ids that are worth a run when there is nothing else to do."""
 IDS_LAG: Final = 65_536
-"""Entries behind which the cursor may stay at most, however few ids they brought: a start, and a look
+"""Entries behind which the cursor may stay, however few ids they brought: a start, and a reader's look
 for an id, go through the log from there on."""
-FOLD_SHARE: Final = 3
-"""Ids moved to larger runs for each that is new: none moves more often among a thousand million."""
+FOLD_SHARE: Final = 4
+"""Ids moved to larger runs for each that may be new: more than there are sizes of runs."""
 
 
 class Ids(Follower):
@@ -28,35 +28,32 @@ class Ids(Follower):
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal)
-        self._fold: runs.Fold | None = None
-        self._folding: Iterator[int] = iter(())
+        self._folding: dict[int, Iterator[int]] = {}
+        """Folds under way by the run that they fill: a smaller one goes before a larger."""
 
     def due(self, idle: bool) -> bool:
         ids, far = len(self.journal.ids.tail), self.lag >= IDS_LAG
         if idle:
             return ids >= IDS_SMALL or far or self.journal.ids.unfolded
-        return ids >= IDS_BATCH or (far and ids < IDS_SMALL)
+        return ids >= IDS_BATCH or far
 
     def steps(self) -> Step:
         known = self.journal.ids
-        yield from self._tidy()
         taken = list(islice(known.tail.items(), IDS_BATCH))
         if len(taken) >= IDS_SMALL or self.lag >= IDS_LAG:
             yield from self._merge(taken)
         if known.unfolded:
-            yield from self._fold_on(FOLD_SHARE * IDS_BATCH)
+            yield from self._fold(FOLD_SHARE * IDS_BATCH)
 
     def _merge(self, taken: list[tuple[bytes, int]]) -> Step:
         """Index what was taken off the tail's old end."""
         journal = self.journal
         up_to = journal.last_seq if len(taken) == len(journal.ids.tail) else taken[-1][1]
         yield
-        run = None
         if taken:
-            run = yield from runs.written(journal, taken, self.cursor + 1, up_to)
+            yield from runs.written(journal, taken)
+        up_to = max(up_to, self.cursor)
         with derived(journal):
-            if run:
-                runs.publish(journal, run)
             self.advance(up_to)
         self.cursor = journal.ids.cursor = up_to
         yield
@@ -64,27 +61,21 @@ class Ids(Follower):
             journal.ids.indexed(taken[start : start + runs.STEP_IDS])
             yield
 
-    def _tidy(self) -> Step:
-        """Remove the runs that nobody looks at, but for the one that is being written."""
-        writing = self._fold and self._fold.run.run
-        waste = [run for run in runs.unread(self.journal) if run.run != writing]
-        yield from runs.cleared(self.journal, waste)
-
-    def _fold_on(self, ids: int) -> Step:
-        """Fold runs, or go on with it, until about so many ids have moved."""
+    def _fold(self, ids: int) -> Step:
+        """Begin folds, or go on with them, until about so many ids have moved."""
         journal = self.journal
         while ids > 0:
-            if self._fold is None:
-                alike = runs.foldable(runs.all_runs(journal))
-                if not alike:
-                    journal.ids.unfolded = False
-                    return
-                self._fold = runs.Fold(journal, alike)
-                self._folding = self._fold.steps()
-            moved = next(self._folding, None)
-            if moved is None:  # it is done, or failed the last time
-                self._fold = None
-                yield from self._tidy()
-            else:
+            runs.begin_fold(journal)
+            fold = runs.Fold.smallest(journal)
+            if fold is None:
+                runs.forget_empty(journal)
+                journal.ids.unfolded = False
+                return
+            folding = self._folding.setdefault(fold.target.run, fold.steps())
+            moved = next(folding, None)
+            while moved is not None and ids > 0:
                 ids -= moved
                 yield
+                moved = next(folding, None)
+            if moved is None:  # it is done, or has failed and begins anew
+                del self._folding[fold.target.run]

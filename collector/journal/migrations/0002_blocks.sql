@@ -16,6 +16,6 @@ CREATE TABLE ids (
   seq   INTEGER NOT NULL,
   PRIMARY KEY (block, id)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO ids SELECT seq >> 19, id, seq FROM ids_in_one ORDER BY 1, 2;
+INSERT INTO ids SELECT seq >> 19, id, seq FROM ids_in_one;
 DROP TABLE ids_in_one;
 DELETE FROM facts WHERE name GLOB 'cursor.postings*';
