@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from collector.journal.id_index import SECRET, Hash, Run, bucket_bits, record, rows_of
+from collector.journal.id_index import SECRET, Hash, Run, bucket_bits, rows_of
 
 RUN_IDS: Final = 32_768
 """Ids that are moved at once."""
@@ -37,7 +37,7 @@ def _move(connection: sqlite3.Connection, hash_: Hash, ids: list[tuple[bytes, in
     ).fetchone()[0]
     run = Run(number, *new)
     buckets: list[list[bytes]] = [[] for _ in range(1 << run.bits)]
-    hash_.distribute([record(raw, seq) for raw, seq in ids], buckets, run.bits, 0)
+    hash_.put(ids, buckets, run.bits)
     connection.executemany("INSERT INTO ids VALUES (?, ?)", rows_of(run, 0, buckets))
 
 

@@ -32,6 +32,7 @@ LOOK_KEYS: Final = 256
 Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
 _RAW: Final = 16
+_SEQ: Final = RECORD - _RAW
 _HASHED: Final = (1 << HASH_BITS) - 1
 _ROWS: Final = "SELECT key, entries FROM ids WHERE key IN (SELECT value FROM json_each(?))"
 _STORED: Final = "SELECT id, seq FROM log WHERE seq IN (SELECT value FROM json_each(?))"
@@ -54,12 +55,18 @@ class Hash:
         """The hash of an id, or of a record that begins with it."""
         return int.from_bytes(raw[:_RAW]) * self._factor >> 96 & _HASHED
 
+    def put(self, ids: Iterable[tuple[bytes, int]], buckets: list[list[bytes]], bits: int) -> None:
+        """Put records of ids and their seqs into their buckets, 2^`bits` of them."""
+        factor, shift, mask, number = self._factor, 128 - bits, (1 << bits) - 1, int.from_bytes
+        for raw, seq in ids:
+            one = raw + seq.to_bytes(_SEQ, "little")
+            buckets[number(raw) * factor >> shift & mask].append(one)
+
     def distribute(
         self, records_: Iterable[bytes], buckets: list[list[bytes]], bits: int, base: int
     ) -> None:
         """Put records into their buckets, of which the first of `buckets` has the number `base`."""
-        factor, shift = self._factor, 128 - bits
-        mask, number = (1 << bits) - 1, int.from_bytes
+        factor, shift, mask, number = self._factor, 128 - bits, (1 << bits) - 1, int.from_bytes
         for one in records_:
             buckets[(number(one[:_RAW]) * factor >> shift & mask) - base].append(one)
 
@@ -89,7 +96,7 @@ def bucket_bits(count: int) -> int:
 
 def record(raw: bytes, seq: int) -> bytes:
     """What is stored of an id."""
-    return raw + seq.to_bytes(RECORD - _RAW, "little")
+    return raw + seq.to_bytes(_SEQ, "little")
 
 
 def seq_of(one: bytes) -> int:
@@ -105,7 +112,7 @@ def records(entries: bytes) -> Iterator[bytes]:
 def rows_of(run: Run, base: int, buckets: list[list[bytes]]) -> list[tuple[int, bytes]]:
     """The rows of a run for buckets of it, the first of which has the number `base`."""
     key = run.keys()[0] + base
-    return [(key + n, b"".join(dict.fromkeys(b))) for n, b in enumerate(buckets) if b]
+    return [(key + n, b"".join(bucket)) for n, bucket in enumerate(buckets) if bucket]
 
 
 def stored_seqs(fetch: Fetch, hash_: Hash, ids: Collection[bytes]) -> dict[bytes, int]:

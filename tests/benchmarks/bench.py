@@ -18,7 +18,7 @@ class Sizes(NamedTuple):
 
     burst: int = 500_000
     filled: int = 1_200_000
-    sustained: float = 15.0
+    sustained: float = 12.0
     turns: float = 4.0
     latency: float = 5.0
     prune: int = 1_000_000

@@ -43,7 +43,7 @@ def test_an_id_is_looked_for_in_the_bucket_that_it_was_put_into(
     ids: list[bytes], secret: bytes, bits: int
 ) -> None:
     hash_, buckets = id_index.Hash(secret), [list[bytes]() for _ in range(1 << bits)]
-    hash_.distribute([id_index.record(raw, 7) for raw in ids], buckets, bits, 0)
+    hash_.put([(raw, 7) for raw in ids], buckets, bits)
     for raw in ids:
         assert id_index.record(raw, 7) in buckets[hash_.of(raw) >> id_index.HASH_BITS - bits]
         assert hash_.of(id_index.record(raw, 9)) == hash_.of(raw)

@@ -9,12 +9,12 @@ there twice, until the next fold. Runs have ascending numbers that are never use
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from collector.journal.connection import translated
 from collector.journal.followers.base import Step, derived
-from collector.journal.id_index import RECORD, Run, bucket_bits, record, records, rows_of
+from collector.journal.id_index import RECORD, Run, bucket_bits, records, rows_of
 from collector.journal.writer import PAGE, Journal
 
 FOLD_RUNS: Final = 16
@@ -25,7 +25,7 @@ WRITE_ROWS: Final = 64
 """Buckets written or removed in one step and transaction."""
 STEP_IDS: Final = 1_024
 """Ids put into buckets in one step."""
-MOVE_PARTS: Final = 4
+MOVE_PARTS: Final = 2
 """Buckets of each source whose ids are moved in one step and transaction."""
 
 
@@ -39,11 +39,12 @@ def all_runs(journal: Journal) -> list[Run]:
 def written(journal: Journal, ids: list[tuple[bytes, int]]) -> Step:
     """Write a run of ids and their seqs, and add them to the sieve."""
     bits = bucket_bits(len(ids))
-    run = _begun(journal, min(seq for _, seq in ids), max(seq for _, seq in ids), bits)
+    seqs = [seq for _, seq in ids]
+    run = _begun(journal, min(seqs), max(seqs), bits)
     buckets: list[list[bytes]] = [[] for _ in range(1 << bits)]
     for start in range(0, len(ids), STEP_IDS):
         part = ids[start : start + STEP_IDS]
-        journal.ids.hash.distribute([record(raw, seq) for raw, seq in part], buckets, bits, 0)
+        journal.ids.hash.put(part, buckets, bits)
         journal.ids.indexing([raw for raw, _ in part])
         yield
     for start in range(0, len(buckets), WRITE_ROWS):
@@ -104,6 +105,9 @@ class Fold:
     def __init__(self, journal: Journal, target: Run, sources: list[Run]) -> None:
         self.target = target
         self._journal, self._sources = journal, sources
+        ordered = sorted(run[1:3] for run in sources)
+        self._twice = any(one[1] >= two[0] for one, two in pairwise(ordered))
+        """Whether an id may be there twice: then the runs' seqs overlap."""
 
     @classmethod
     def smallest(cls, journal: Journal) -> Fold | None:
@@ -146,6 +150,8 @@ class Fold:
                     journal.ids.hash.distribute(
                         records(entries), buckets, target.bits, part << finer
                     )
+            if self._twice:
+                buckets = [list(dict.fromkeys(bucket)) for bucket in buckets]
             if moved:
                 _add(journal, target, rows_of(target, part << finer, buckets))
         return moved
