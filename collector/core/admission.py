@@ -126,9 +126,9 @@ class Admission:
                 if not checked:
                     check_texts(draft)
                 raw: bytes | bytearray | str = ""
-                if draft.id:
-                    id_ = parsed.get(draft.id) or parse_id(draft.id)
-                    first = ids.get(id_) or known.get(id_)
+                if text_id := draft.id:
+                    id_ = parsed.get(text_id) or parse_id(text_id)
+                    first = ids.get(id_) or (known.get(id_) if known else None)
                     if first is not None:
                         answers.append((first, format_id(id_)))
                         continue

@@ -49,9 +49,8 @@ def parse_ids(texts: Collection[str]) -> dict[str, bytes]:
         except ValueError:
             raw = b""
         if len(raw) == 16 * count:
-            return dict(
-                zip(texts, (raw[n : n + 16] for n in range(0, 16 * count, 16)), strict=True)
-            )
+            parts = [raw[n : n + 16] for n in range(0, 16 * count, 16)]
+            return dict(zip(texts, parts, strict=True))
     parsed: dict[str, bytes] = {}
     for text in texts:
         try:

@@ -21,7 +21,7 @@ REST_SHARE: Final = 0.5
 """Seconds earned for each second in which the loop had nothing to do."""
 LAG: Final = 512 * 1024
 """Entries behind which followers keep up with any flood: as far as readers should have to scan."""
-LAG_IDS: Final = 128 * 1024
+LAG_IDS: Final = 64 * 1024
 """The same for ids that producers chose: until they are indexed they are kept in memory."""
 OVER: Final = 0.025
 """The part of a limit by which it may be exceeded before pruning keeps up with any flood."""

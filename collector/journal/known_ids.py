@@ -45,7 +45,7 @@ class KnownIds:
     def stored(self, ids: Collection[bytes]) -> dict[bytes, int]:
         """The seqs of those ids whose entries are stored."""
         tail = self.tail
-        known = {raw: tail[raw] for raw in ids if raw in tail}
+        known = {raw: tail[raw] for raw in tail.keys() & ids}
         rest = [raw for raw in ids if raw not in known] if known else ids
         if self.cursor:
             possible = rest if self._sieve is None else self._sieve.possible(rest)
