@@ -20,6 +20,8 @@ from collector.journal.sieve import Sieve
 
 FILL_ROWS: Final = 24
 """Buckets of ids read in one step."""
+FILL_IDS: Final = 1_024
+"""Ids of the tail added in one step."""
 
 
 class KnownIds:
@@ -40,18 +42,18 @@ class KnownIds:
         self._connection, self._path, self._tag = connection, path, tag
         empty = connection.execute("SELECT 1 FROM ids LIMIT 1").fetchone() is None
         self._sieve = Sieve() if empty else None
+        """All ids of the index and of the tail, once it is filled."""
         self._next_sieve: Sieve | None = None
+        self._sift(self.tail)
 
     def stored(self, ids: Collection[bytes]) -> dict[bytes, int]:
         """The seqs of those ids whose entries are stored."""
-        tail = self.tail
-        known = {raw: tail[raw] for raw in tail.keys() & ids}
-        rest = [raw for raw in ids if raw not in known] if known else ids
-        if self.cursor:
-            possible = rest if self._sieve is None else self._sieve.possible(rest)
-            if possible:
-                known |= stored_seqs(self._fetch, self.hash, possible)
-        for raw in rest:
+        possible = ids if self._sieve is None else self._sieve.possible(ids)
+        known = {raw: self.tail[raw] for raw in possible if raw in self.tail}
+        rest = [raw for raw in possible if raw not in known]
+        if rest and self.cursor:
+            known |= stored_seqs(self._fetch, self.hash, rest)
+        for raw in ids:
             if raw[6] >> 4 == ASSIGNED_VERSION and raw not in known:
                 seq = assigned_seq(raw, self._tag)
                 if seq is not None and self._assigned(seq) == raw:
@@ -63,8 +65,16 @@ class KnownIds:
         for raw in ids:
             self.tail.pop(raw, None)
 
-    def indexing(self, ids: Collection[bytes]) -> None:
-        """These are about to be indexed."""
+    def committed(self, ids: dict[bytes, int]) -> None:
+        """Entries with these ids, at these seqs, are stored."""
+        self.tail.update(ids)
+        self._sift(ids)
+
+    def indexing(self, ids: Sequence[tuple[bytes, int]]) -> None:
+        """These are about to be indexed, and may never have been in the tail."""
+        self._sift([raw for raw, _ in ids])
+
+    def _sift(self, ids: Collection[bytes]) -> None:
         for sieve in (self._sieve, self._next_sieve):
             if sieve is not None:
                 sieve.add(ids)
@@ -82,13 +92,17 @@ class KnownIds:
         return self._sieve is not None and not self._sieve.worn
 
     def fill_sieve(self) -> Iterator[None]:
-        """Make a sieve of all that is in the index, in small steps. Raises `JournalError`.
+        """Make a sieve of the tail and all that is in the index, in small steps. Raises `JournalError`.
 
-        What is indexed meanwhile is added to it, too, and ids move to greater keys only.
+        What is committed meanwhile is added to it, too, and ids move to greater keys only.
         """
         with translated(self._path):
             total = self._fetch("SELECT coalesce(sum(size), 0) FROM id_runs", ())[0][0]
         made = self._next_sieve = Sieve(total)
+        tail = list(self.tail)
+        for start in range(0, len(tail), FILL_IDS):
+            made.add(tail[start : start + FILL_IDS])
+            yield
         after = -1
         while True:
             with translated(self._path):

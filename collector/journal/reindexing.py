@@ -68,6 +68,8 @@ def _ids(journal: Journal) -> Iterator[Any]:
         seq = last + 1
         yield
         if ids and (len(ids) >= IDS_BATCH or seq > end):
+            journal.ids.indexing(ids)
+            yield
             yield from runs.written(journal, ids)
             ids = []
     yield from runs.cleared(journal, old)

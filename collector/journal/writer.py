@@ -173,7 +173,7 @@ class Journal:
         """Take over what a commit made true: the last seq and the ids that producers chose."""
         self.last_seq = last_seq
         if ids:
-            self.ids.tail.update(ids)
+            self.ids.committed(ids)
 
     def checkpoint(self) -> bool:
         """Copy what the write-ahead log holds into the database; whether all of it could be.

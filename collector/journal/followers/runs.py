@@ -37,7 +37,7 @@ def all_runs(journal: Journal) -> list[Run]:
 
 
 def written(journal: Journal, ids: list[tuple[bytes, int]]) -> Step:
-    """Write a run of ids and their seqs, and add them to the sieve."""
+    """Write a run of ids and their seqs, which the sieve has already."""
     bits = bucket_bits(len(ids))
     seqs = [seq for _, seq in ids]
     run = _begun(journal, min(seqs), max(seqs), bits)
@@ -45,7 +45,6 @@ def written(journal: Journal, ids: list[tuple[bytes, int]]) -> Step:
     for start in range(0, len(ids), STEP_IDS):
         part = ids[start : start + STEP_IDS]
         journal.ids.hash.put(part, buckets, bits)
-        journal.ids.indexing([raw for raw, _ in part])
         yield
     for start in range(0, len(buckets), WRITE_ROWS):
         rows = rows_of(run, start, buckets[start : start + WRITE_ROWS])
