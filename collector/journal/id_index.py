@@ -145,8 +145,13 @@ def _look(
                 candidates[seq_of(entries[at : at + RECORD])] = raw
                 at = entries.find(raw, at + 1)
     if candidates:
-        rows = fetch(_STORED, (_json(candidates),))
+        rows = ids_at(fetch, candidates)
         found |= {raw: seq for raw, seq in rows if candidates[seq] == raw}
+
+
+def ids_at(fetch: Fetch, seqs: Iterable[int]) -> list[tuple[Any, ...]]:
+    """The ids and seqs of those entries that are stored."""
+    return fetch(_STORED, (_json(seqs),))
 
 
 def _json(numbers: Iterable[int]) -> str:

@@ -52,7 +52,7 @@ class KnownIds:
         known = {raw: self.tail[raw] for raw in possible if raw in self.tail}
         rest = [raw for raw in possible if raw not in known]
         if rest and self.cursor:
-            known |= stored_seqs(self._fetch, self.hash, rest)
+            known |= stored_seqs(self.fetch, self.hash, rest)
         for raw in ids:
             if raw[6] >> 4 == ASSIGNED_VERSION and raw not in known:
                 seq = assigned_seq(raw, self._tag)
@@ -97,7 +97,7 @@ class KnownIds:
         What is committed meanwhile is added to it, too, and ids move to greater keys only.
         """
         with translated(self._path):
-            total = self._fetch("SELECT coalesce(sum(size), 0) FROM id_runs", ())[0][0]
+            total = self.fetch("SELECT coalesce(sum(size), 0) FROM id_runs", ())[0][0]
         made = self._next_sieve = Sieve(total)
         tail = list(self.tail)
         for start in range(0, len(tail), FILL_IDS):
@@ -106,7 +106,7 @@ class KnownIds:
         after = -1
         while True:
             with translated(self._path):
-                rows = self._fetch(
+                rows = self.fetch(
                     f"SELECT key, entries FROM ids WHERE key > ? ORDER BY key LIMIT {FILL_ROWS}",
                     (after,),
                 )
@@ -123,5 +123,6 @@ class KnownIds:
         ).fetchone()
         return None if row is None else uuid.UUID(assigned_id(row[0], self._tag, seq)).bytes
 
-    def _fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT, as the writer sees them."""
         return self._connection.execute(sql, values).fetchall()

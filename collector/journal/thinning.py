@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from collector.journal.connection import translated
 from collector.journal.followers import runs
 from collector.journal.followers.base import derived
-from collector.journal.id_index import RECORD, Run, records, seq_of
+from collector.journal.id_index import Run, ids_at, records, seq_of
 from collector.journal.writer import Journal
 
 THIN_ROWS: Final = 12
@@ -55,12 +53,14 @@ def _thin(journal: Journal, run: Run, first: int) -> Iterator[None]:
 
 
 def _thin_rows(journal: Journal, run: Run, rows: list[tuple[int, bytes]]) -> None:
-    live = _stored(journal, [seq_of(one) for _, entries in rows for one in records(entries)])
+    seqs = [seq_of(one) for _, entries in rows for one in records(entries)]
+    with translated(journal.path):
+        live = {seq for _, seq in ids_at(journal.ids.fetch, seqs)}
     kept = [
         (key, entries, b"".join(one for one in records(entries) if seq_of(one) in live))
         for key, entries in rows
     ]
-    gone = sum(len(entries) - len(left) for _, entries, left in kept) // RECORD
+    gone = sum(len(entries) - len(left) for _, entries, left in kept)
     if gone:
         with derived(journal):
             run_many = journal.connection.executemany
@@ -69,15 +69,5 @@ def _thin_rows(journal: Journal, run: Run, rows: list[tuple[int, bytes]]) -> Non
                 [(left, key) for key, entries, left in kept if left and left != entries],
             )
             run_many("DELETE FROM ids WHERE key = ?", [(key,) for key, _, left in kept if not left])
-            run_many("UPDATE id_runs SET size = size - ? WHERE run = ?", [(gone, run.run)])
+            runs.shrink(journal, run, gone)
         journal.ids.unfolded = True
-
-
-def _stored(journal: Journal, seqs: list[int]) -> set[int]:
-    """Those seqs whose entries are stored."""
-    with translated(journal.path):
-        rows = journal.connection.execute(
-            "SELECT seq FROM log WHERE seq IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(seqs).decode(),),
-        )
-        return {seq for (seq,) in rows}

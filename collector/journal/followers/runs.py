@@ -64,7 +64,7 @@ def cleared(journal: Journal, runs: Iterable[Run]) -> Step:
                     f" WHERE key BETWEEN ? AND ? LIMIT {WRITE_ROWS}) RETURNING length(entries)",
                     run.keys(),
                 ).fetchall()
-                _shrink(journal, run, sum(length for (length,) in lengths))
+                shrink(journal, run, sum(length for (length,) in lengths))
             gone = len(lengths)
             yield
     journal.ids.unfolded = True
@@ -145,7 +145,7 @@ class Fold:
                 if taken:
                     entries = b"".join(row[0] for row in taken)
                     moved += len(entries) // RECORD
-                    _shrink(journal, source, len(entries))
+                    shrink(journal, source, len(entries))
                     journal.ids.hash.distribute(
                         records(entries), buckets, target.bits, part << finer
                     )
@@ -176,7 +176,7 @@ def _begin(journal: Journal, first: int, last: int, bits: int) -> Run:
     return Run(number, first, last, bits, 0)
 
 
-def _shrink(journal: Journal, run: Run, size: int) -> None:
+def shrink(journal: Journal, run: Run, size: int) -> None:
     """Take note that so many bytes of a run's rows are gone, within a transaction."""
     journal.connection.execute(
         "UPDATE id_runs SET size = size - ? WHERE run = ?", (size // RECORD, run.run)
