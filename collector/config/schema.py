@@ -32,6 +32,7 @@ from collector.config.kinds import (
 
 DAYS_MAX: Final = 3650
 ENTRIES_MAX: Final = 100_000_000
+BYTES_MAX: Final = 1 << 50
 MAX_BYTES_LEAST: Final = 1 << 20
 """The least limit in bytes but 0 (none): an empty journal with its indexes takes a good part."""
 
@@ -60,7 +61,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     enabled: bool = True
     max_days: Annotated[int, Meta(ge=0, le=DAYS_MAX)] = 90
     max_entries: Annotated[int, Meta(ge=0, le=ENTRIES_MAX)] = 1_000_000
-    max_bytes: Annotated[Bytes, Meta(ge=0, le=1 << 50)] = 1 << 30
+    max_bytes: Annotated[Bytes, Meta(ge=0, le=BYTES_MAX)] = 1 << 30
     interval: Annotated[Seconds, Meta(ge=1, le=7 * DAY)] = 3600.0
     totals_days: Annotated[int, Meta(ge=0, le=DAYS_MAX)] = 0
     categories: dict[Word, CategoryRetention] = field(default_factory=dict)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from collector.config.schema import BYTES_MAX, DAYS_MAX, ENTRIES_MAX
 from collector.core.retention import Limits
 from collector.event import Draft, Principal, Producer, Receipt
 
@@ -23,9 +24,9 @@ class Caller(Struct, frozen=True):
 class PruneRequest(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One-off limits, 0 for none. Those that are given count alone; without any, the configured."""
 
-    max_days: int | None = None
-    max_entries: int | None = None
-    max_bytes: int | None = None
+    max_days: Annotated[int, Meta(le=DAYS_MAX)] | None = None
+    max_entries: Annotated[int, Meta(le=ENTRIES_MAX)] | None = None
+    max_bytes: Annotated[int, Meta(le=BYTES_MAX)] | None = None
     dry_run: bool = False
 
 

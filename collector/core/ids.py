@@ -9,12 +9,15 @@ out a microsecond again under which a commit failed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
 from collector.errors import InvalidEvent
 
+_SPELLED: Final = re.compile(r"(?:urn:uuid:)?\{?[0-9A-Fa-f-]+\}?")
+"""Python's UUID takes more: underscores, signs, spaces, digits of other scripts."""
 SEQ_MASK: Final = (1 << 48) - 1
 TAG_BITS: Final = 14
 ASSIGNED_VERSION: Final = 7
@@ -31,9 +34,11 @@ def parse_id(text: str) -> bytes:
         if len(raw) == 16:
             return raw
     try:
-        return UUID(text).bytes
+        if _SPELLED.fullmatch(text):
+            return UUID(text).bytes
     except ValueError:
-        raise InvalidEvent("Expected a UUID, or no `id` at all - at `$.id`") from None
+        pass
+    raise InvalidEvent("Expected a UUID, or no `id` at all - at `$.id`")
 
 
 def parse_ids(texts: Collection[str]) -> dict[str, bytes]:

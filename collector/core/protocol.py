@@ -27,7 +27,9 @@ def canonical_id(text: str) -> str | None:
 
 def _accepted_id(text: str) -> str | None:
     """The same of an id that was stored, and so is one: most are spelled canonically already."""
-    return text.lower() if len(text) == 36 else canonical_id(text)
+    if len(text) == 36 and text[8] == text[13] == text[18] == text[23] == "-":
+        return text.lower()
+    return canonical_id(text)
 
 
 def receipts(

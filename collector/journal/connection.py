@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from collector.errors import (
     EXIT_IOERR,
     EXIT_NOPERM,
@@ -68,6 +70,17 @@ def _permission_exit(path: Path) -> int:
         return EXIT_IOERR if os.statvfs(path.parent).f_flag & os.ST_RDONLY else EXIT_NOPERM
     except OSError:
         return EXIT_NOPERM
+
+
+UNREADABLE: Final = (ValueError, TypeError, LookupError, msgspec.MsgspecError)
+"""What reading a damaged journal raises beside SQLite's errors: texts, and messages of SQLite that
+quote them, which are not UTF-8; JSON that is none; numbers for texts; facts that are missing."""
+
+
+def unreadable(path: Path | str, error: Exception) -> JournalCorrupt:
+    """The journal's error for one of `UNREADABLE`."""
+    why = f"{type(error).__name__}: {error}"
+    return JournalCorrupt(f"{path}: something in it cannot be read ({why}); see `collector verify`")
 
 
 class translated:  # noqa: N801 - used as `with translated(path):`
@@ -140,6 +153,9 @@ def open_writer(
             _configure(connection, path)
             checkpoint_at_start(connection, path, patience, monotonic, sleep)
             _trial_write(connection)
+    except UNREADABLE as error:
+        connection.close()
+        raise unreadable(path, error) from error
     except BaseException:
         connection.close()
         raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from collector.errors import QueryTimeout
-from collector.journal.connection import translate
+from collector.journal.connection import UNREADABLE, translate, unreadable
 from collector.journal.finding import Row
 from collector.journal.planning import Fetch
 
@@ -36,6 +36,8 @@ class Snapshot:
         try:
             self.fetch("BEGIN", ())
             return question(self.fetch)
+        except UNREADABLE as error:
+            raise unreadable(self._path, error) from error
         finally:
             connection.set_progress_handler(None, 0)
             if connection.in_transaction:

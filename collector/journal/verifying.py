@@ -17,7 +17,14 @@ from urllib.parse import quote
 import msgspec
 
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew
-from collector.journal.connection import APPLICATION_ID, SCHEMA_VERSION, translated, wal_of
+from collector.journal.connection import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    UNREADABLE,
+    translated,
+    unreadable,
+    wal_of,
+)
 from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS
 
@@ -54,9 +61,13 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None
         )
         with closing(connection):
-            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            try:
+                application = connection.execute("PRAGMA application_id").fetchone()[0]
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+            except UnicodeDecodeError as error:  # SQLite quotes a damaged name in its message
+                raise unreadable(path, error) from error
+            if application != APPLICATION_ID:
                 raise JournalCorrupt(f"{path} is not a journal of collector")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise JournalTooNew(f"{path} has schema {version}; upgrade collector to read it")
             yield connection
@@ -64,14 +75,24 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _problems(connection: sqlite3.Connection) -> Iterator[str]:
     try:
-        for (line,) in connection.execute("PRAGMA integrity_check"):
+        for line in _structure(connection):
             if line != "ok":
                 yield f"SQLite: {line}"
         yield from _checksums(connection)
+        yield from _texts(connection)
         yield from _holes(connection)
         yield from _references(connection)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, *UNREADABLE) as error:
         yield f"SQLite: {error}"
+
+
+def _structure(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds itself. It quotes damaged names as they are, which need not be UTF-8."""
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    try:
+        return [line for (line,) in connection.execute("PRAGMA integrity_check")]
+    finally:
+        connection.text_factory = str
 
 
 def _checksums(connection: sqlite3.Connection) -> Iterator[str]:
@@ -82,6 +103,29 @@ def _checksums(connection: sqlite3.Connection) -> Iterator[str]:
         )
         if sum(map(checksum, rows)) != total:
             yield f"entries {first} to {first + _ROWS - 1} are not what was recorded (checksum)"
+
+
+def _texts(connection: sqlite3.Connection) -> Iterator[str]:
+    """Texts that cannot be read, where no checksum has looked: new entries, and all that is beside."""
+    row = connection.execute("SELECT max(chunk) FROM checksums").fetchone()
+    tail = 0 if row[0] is None else (row[0] + 1) << CHUNK_BITS
+    for table in (
+        "log",
+        "kinds",
+        "principals",
+        "producers",
+        "scopes",
+        "versions",
+        "states",
+        "devices",
+        "entries",
+    ):
+        where = f" WHERE seq >= {tail}" if table in ("log", "entries") else ""
+        try:
+            for _row in connection.execute(f"SELECT * FROM {table}{where}"):
+                pass
+        except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+            yield f"a row of {table} cannot be read: {error}"
 
 
 def _holes(connection: sqlite3.Connection) -> Iterator[str]:

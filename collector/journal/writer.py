@@ -22,11 +22,13 @@ from collector.core.ids import TAG_BITS
 from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import (
+    UNREADABLE,
     WAL_BYTES,
     open_writer,
     refusable,
     translate,
     translated,
+    unreadable,
     wal_of,
 )
 from collector.journal.cursors import cursor_fact
@@ -74,6 +76,9 @@ class Journal:
         try:
             with translated(path):
                 return cls(connection, path)
+        except UNREADABLE as error:
+            connection.close()
+            raise unreadable(path, error) from error
         except BaseException:
             connection.close()
             raise

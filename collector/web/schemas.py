@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from collector.config import DAYS_MAX, ENTRIES_MAX
-from collector.config.schema import MAX_BYTES_LEAST
+from collector.config.schema import BYTES_MAX, MAX_BYTES_LEAST
 from collector.event import ACTION_PATTERN, DEPTH_MAX, OUTCOMES, SEVERITIES
 from collector.web.identity import ROLES
 from collector.web.patterns import LABEL
 from collector.web.problems import STATUS_OF_CODE
-from collector.web.settings import BYTES_MAX
 
 Json = dict[str, Any]
 

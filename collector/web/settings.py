@@ -9,7 +9,7 @@ from litestar.params import FromQuery
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from collector.config import DAYS_MAX, ENTRIES_MAX
-from collector.config.schema import MAX_BYTES_LEAST
+from collector.config.schema import BYTES_MAX, MAX_BYTES_LEAST
 from collector.core.control import PruneResult, RetentionState
 from collector.core.retention import Limits
 from collector.event import CATEGORIES
@@ -18,7 +18,6 @@ from collector.web.bodies import read
 from collector.web.problems import Refused
 from collector.web.services import Given, Services, Who
 
-BYTES_MAX: Final = 1 << 50
 Days: TypeAlias = Annotated[int, Meta(ge=0, le=DAYS_MAX)]
 Entries: TypeAlias = Annotated[int, Meta(ge=0, le=ENTRIES_MAX)]
 Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=BYTES_MAX)]

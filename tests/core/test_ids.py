@@ -67,3 +67,20 @@ def test_two_ids_with_a_dash_too_many_are_none() -> None:
     odd = ["-1234567-1234-1234-1234-123456789abc", "12345678-1234-1234-1234-123456789ab-"]
     usual = "12345678-1234-1234-1234-123456789abc"
     assert list(parse_ids([usual, *odd])) == [usual]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0192f1c4_0000_7000_8000_0000_0000abcd",
+        "+192f1c4-0000-7000-8000-00000000abcd",
+        " 192f1c4-0000-7000-8000-00000000abcd",
+        "0192f1c4-0000-7000-8000-00000000abc\u0663",
+        "0192f1c4-0000-7000-8000-00000000abcd\n",
+        "{{0192f1c4-0000-7000-8000-00000000abcd}}",
+    ],
+)
+def test_what_is_only_nearly_a_uuid_is_refused(text: str) -> None:
+    with pytest.raises(InvalidEvent):
+        parse_id(text)
+    assert parse_ids([text]) == {}

@@ -56,6 +56,13 @@ def test_lines_say_what_receipts_say(pairs: list[tuple[Answer, Draft]], warn: bo
         assert ("retry" in line) is not receipt.ok
 
 
+def test_an_id_with_its_dashes_elsewhere_is_told_in_its_canonical_spelling() -> None:
+    odd = OWN.replace("-", "")
+    odd = f"{odd[:10]}-{odd[10:12]}--{odd[12:]}-"
+    assert len(odd) == len(OWN)
+    assert receipts([1], [Draft(action="a.b", id=odd)], PREFIX, {})[0].id == OWN
+
+
 def test_a_new_event_gets_the_id_it_brought_in_its_canonical_spelling_or_the_journals() -> None:
     sent = [Draft(action="a.b", id=OWN.replace("-", "").upper()), Draft(action="a.b")]
     one, two = receipts([7, 8], sent, PREFIX, {})

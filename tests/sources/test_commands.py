@@ -62,6 +62,9 @@ async def test_what_the_daemon_answers_becomes_fields_and_it_hears_who_asked() -
     [
         {"op": "prune", "max_dayz": 1},
         {"op": "prune", "max_days": "many"},
+        {"op": "prune", "max_days": 10**17, "dry_run": True},
+        {"op": "prune", "max_entries": 2**63 - 1},
+        {"op": "prune", "max_bytes": 2**63 - 1},
         {"op": "add_key", "label": "x"},
         {"op": "add_key", "label": "x", "role": "king"},
         {"op": "revoke_key", "label": 5},
