@@ -13,11 +13,9 @@ from tests.cli.harness import Book, Result, Script, environment
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> dict[str, str]:
-    """A process's environment whose home is empty."""
-    home = tmp_path / "home"
-    home.mkdir()
-    return environment(home)
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A process's environment whose home is empty, and short enough for a socket below it."""
+    return environment(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

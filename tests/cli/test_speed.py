@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.harness import COMMAND, Script, counting
 
 TARGET = 6.0
@@ -27,6 +29,7 @@ def least(*command: str, env: dict[str, str]) -> float:
     return min(once() for _ in range(ROUNDS))
 
 
+@pytest.mark.alone
 def test_emit_takes_at_most_six_bare_pythons(
     script: Callable[..., Script], env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ def test_signal_handler_may_record(server: Server, client: Client) -> None:
     assert "from.handler" in server.actions()
 
 
+@pytest.mark.alone
 def test_flush_says_when_its_time_was_too_short(server: Server, client: Client) -> None:
     server.gate.clear()
     client.record("a.b")
@@ -222,6 +223,7 @@ def test_flush_says_when_its_time_was_too_short(server: Server, client: Client) 
     assert client.flush(5) is True
 
 
+@pytest.mark.alone
 def test_close_keeps_its_deadline_and_counts_what_is_left(tmp_path: Path) -> None:
     client = Client(tmp_path / "nobody.sock")
     receipt = client.record("a.b")

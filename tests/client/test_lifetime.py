@@ -180,6 +180,7 @@ print(spent / (between - begun), *sorted(new))
 """
 
 
+@pytest.mark.alone
 def test_import_costs_less_than_msgspecs_own_and_brings_nothing_heavy(tmp_path: Path) -> None:
     """With its bytecode at hand, as after an install, it takes a third to a half of msgspec's own
     processor time: 15 ms where that takes 35. The ratio is the same on a slow machine."""

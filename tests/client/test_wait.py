@@ -86,6 +86,7 @@ def test_daemon_that_is_back_within_the_timeout_is_not_missed(tmp_path: Path) ->
     server.stop()
 
 
+@pytest.mark.alone
 def test_no_daemon_costs_the_timeout_once_and_little_after(tmp_path: Path) -> None:
     server = Server(tmp_path / "collector.sock")
     client = Client(server.path, mode="wait", timeout=0.6)

@@ -412,6 +412,7 @@ def test_a_signal_answers_what_was_received_and_exits_0(make: Make, number: int)
     assert not daemon.socket.exists()
 
 
+@pytest.mark.alone
 def test_a_second_signal_leaves_at_once(make: Make) -> None:
     daemon = make().start()
     with daemon.line() as deaf:

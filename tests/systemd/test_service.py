@@ -254,16 +254,17 @@ def test_the_socket_can_belong_to_another_group_of_the_daemons(machine: Machine)
     assert machine.run("stat", "-c", "%a %U %G", SOCKET).stdout.strip() == "660 collector audio"
 
 
-@pytest.mark.parametrize(
-    ("user", "directory"),
-    [("ada", "/home/ada/.local/state/collector"), ("root", "/root/.local/state/collector")],
-)
+USER = "collector-test-user"
+"""An ordinary user with a home; the accounts are a copy of this machine's, which has none such."""
+
+
+@pytest.mark.parametrize(("user", "home"), [(USER, f"/home/{USER}"), ("root", "/root")])
 def test_without_any_configuration_or_environment_it_just_works(
-    machine: Machine, user: str, directory: str
+    machine: Machine, user: str, home: str
 ) -> None:
     """No file, no XDG variable, not even HOME: as on a machine where it was just unpacked."""
     machine.run("rm", "-r", "/etc/collector")
-    machine.run("useradd", "--create-home", "ada")
+    machine.run("useradd", "--create-home", USER)
     machine.write(
         "/opt/units/plain.service",
         f"[Service]\nUser={user}\nExecStart=/usr/bin/env -i {COLLECTOR} run\n"
@@ -285,5 +286,5 @@ def test_without_any_configuration_or_environment_it_just_works(
     )
     assert machine.run(*alone, "emit", "lamp.switched").stdout.strip().isdecimal()
     assert "lamp" in machine.run(*alone, "query", "-a", "lamp.switched").stdout
-    listed = machine.run("ls", directory).stdout.split()
+    listed = machine.run("ls", f"{home}/.local/state/collector").stdout.split()
     assert {"events.db", "collector.sock"} <= set(listed)
