@@ -64,7 +64,7 @@ def ran(folder: Path, *words: str) -> list[Any]:
         env={"NOTES": str(notes), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
