@@ -7,6 +7,7 @@ is decoded by itself.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,11 @@ from collector.event import DRAFT_FIELDS, Draft
 _drafts: Final = msgspec.json.Decoder(Draft)
 _any: Final = msgspec.json.Decoder()
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`(.*)", re.DOTALL)
+
+HINTS_MAX: Final = 20
+"""Mistakes in one chunk for which the nearest known key is looked for; that costs up to 0.1 ms each."""
+NAME_MAX: Final = 40
+"""Characters of an unknown key that is compared with the known ones: those have at most 14."""
 
 Request = Draft | dict[str, Any] | Rejected
 """One line: an event's draft, a command (an object with the key `op`), or why it is neither."""
@@ -32,13 +38,13 @@ def decode_chunk(chunk: bytes) -> list[Draft] | None:
         return None
 
 
-def decode_line(line: bytes) -> Request:
-    """One line without its newline, as what it is."""
+def decode_line(line: bytes, *, hint: bool = True) -> Request:
+    """One line without its newline, as what it is; with `hint` an unknown key's nearest is named."""
     try:
         return _drafts.decode(line)
     except msgspec.ValidationError as error:
         command = _command(line)
-        return command if command is not None else InvalidEvent(explain(str(error)))
+        return command if command is not None else InvalidEvent(explain(str(error), hint=hint))
     except UnicodeDecodeError as error:
         return InvalidJSON(f"not UTF-8 at byte {error.start}")
     except RecursionError:
@@ -49,23 +55,40 @@ def decode_line(line: bytes) -> Request:
 
 def decode_lines(chunk: bytes) -> list[Request]:
     """Every line that is not blank, each as what it is."""
-    return [decode_line(line) for line in chunk.split(b"\n") if line.strip()]
+    return decode_each(line for line in chunk.split(b"\n") if line.strip())
 
 
-def explain(message: str) -> str:
-    """msgspec's message with the nearest known key added where a field is unknown."""
+def decode_each(lines: Iterable[bytes]) -> list[Request]:
+    """Each line as what it is; for the first `HINTS_MAX` mistakes the nearest known key is named."""
+    requests: list[Request] = []
+    mistakes = 0
+    for line in lines:
+        request = decode_line(line, hint=mistakes < HINTS_MAX)
+        mistakes += isinstance(request, InvalidEvent)
+        requests.append(request)
+    return requests
+
+
+def explain(message: str, *, hint: bool = True) -> str:
+    """msgspec's message with the known keys added where a field is unknown, or with the nearest."""
     match = _UNKNOWN.search(message)
     if match is None:
         return message
-    import difflib  # rarely needed, and slow to import
-
     where = match[2] or " - at `$`"
     known: tuple[str, ...] = DRAFT_FIELDS
     if "$." in where:
         known = ("type", "id", "name", "role", "email")
-    near = difflib.get_close_matches(match[1], known, 1, 0.6)
-    hint = f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
-    return f"Object contains unknown field `{match[1][:100]}`{where}{hint}"
+    near = _nearest(match[1], known) if hint else None
+    advice = f"; did you mean `{near}`?" if near else f"; known are {', '.join(known)}"
+    return f"Object contains unknown field `{match[1][:100]}`{where}{advice}"
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
+    if len(name) > NAME_MAX:
+        return None
+    import difflib  # rarely needed, and slow to import
+
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.6)), None)
 
 
 def _command(line: bytes) -> dict[str, Any] | None:

@@ -131,6 +131,7 @@ class Redactor:
     def _object(self, data: dict[str, Any], depth: int) -> dict[str, Any]:
         named = self._speaks_of_secret(data)
         result: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
         changed = False
         for key, value in data.items():
             name = self._text.redact(key) if isinstance(key, str) else key
@@ -139,7 +140,7 @@ class Redactor:
             else:
                 clean = self._value(value, depth)
             if name is not key and name != key:
-                name = _free(name, result, data)
+                name = _free(name, numbers, result, data)
             changed = changed or name is not key or clean is not value
             result[name] = clean
         return result if changed else data
@@ -170,12 +171,17 @@ class Redactor:
         return self._value(item, depth)
 
 
-def _free(name: str, *taken: dict[str, Any]) -> str:
-    """Two keys may become one name (`Ada@…`, `ada@…`): the later ones are numbered."""
-    number, free = 1, name
+def _free(name: str, numbers: dict[str, int], *taken: dict[str, Any]) -> str:
+    """Two keys may become one name (`Ada@…`, `ada@…`): the later ones are numbered.
+
+    `numbers` holds the last number of each name, so that a thousand such keys cost a thousand looks.
+    """
+    number = numbers.get(name, 0) + 1
+    free = name if number == 1 else f"{name}#{number}"
     while any(free in names for names in taken):
         number += 1
         free = f"{name}#{number}"
+    numbers[name] = number
     return free
 
 

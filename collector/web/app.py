@@ -28,6 +28,7 @@ from collector.web import (
     stats,
     status,
 )
+from collector.web.bodies import BODY_MAX
 from collector.web.filters import provide_filter
 from collector.web.problems import handle
 from collector.web.questions import check_query
@@ -41,7 +42,7 @@ OPTIONS: Final[dict[str, Any]] = {
     "exception_handlers": {Exception: handle},
     "logging_config": None,
     "debug": False,
-    "request_max_body_size": recording.BODY_MAX,
+    "request_max_body_size": BODY_MAX,
     "dependencies": {
         "services": Provide(provide_services, sync_to_thread=False),
         "who": Provide(provide_who, sync_to_thread=False),

@@ -15,14 +15,14 @@ from litestar import Request, Response, post
 from litestar.enums import MediaType
 
 from collector.core.decoding import Request as Item
-from collector.core.decoding import decode_line
 from collector.core.protocol import refusal, reply
-from collector.errors import InvalidEvent, InvalidJSON, Rejected
-from collector.event import Draft, Receipt
+from collector.errors import Rejected
+from collector.event import Receipt
 from collector.intake import Intake, Sender
+from collector.web import batches
 from collector.web.access import may_record
+from collector.web.batches import Batch, no_command
 from collector.web.bodies import media_type
-from collector.web.identity import Identity
 from collector.web.problems import Refused
 from collector.web.services import Given, Who
 
@@ -31,8 +31,6 @@ BODY_MAX: Final = 16 * 1024 * 1024
 NDJSON: Final = frozenset(
     {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines"}
 )
-_raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_drafts: Final = msgspec.json.Decoder(list[Draft])
 _receipt: Final = msgspec.json.Decoder(Receipt)
 
 
@@ -62,13 +60,9 @@ class Replies:
 
     def command(self, command: dict[str, Any], rest: list[Item]) -> None:
         """Commands are for the socket; over HTTP each has a path of its own."""
-        self.reply(reply(refusal(_no_command())))
+        self.reply(reply(refusal(no_command())))
         if rest:
             self._intake.submit(rest, self._sender, self)
-
-
-def _no_command() -> Rejected:
-    return InvalidEvent("`op` is for the socket; over HTTP there is a path for it")
 
 
 @post(
@@ -90,56 +84,28 @@ async def record_events(
     body = await request.body()
     sender = Sender("http", who.producer, who.actor)
     if kind in NDJSON:
-        content, count, single = _lines(body, who)
+        batch = await batches.lines(body, who.tenant_id)
     elif kind == "application/json":
-        content, count, single = _json(body, who)
+        batch = await batches.document(body, who.tenant_id)
     else:
         known = "application/json or application/x-ndjson"
         raise Refused("unsupported_media_type", f"the Content-Type must be {known}")
-    replies = Replies(intake, sender, count)
-    if count:
-        intake.submit(content, sender, replies)
+    replies = Replies(intake, sender, batch.count)
+    if batch.count:
+        await _submit(intake, batch, sender, replies)
         await replies.done
-    return _answer(bytes(replies.lines), count, single)
+    return _answer(bytes(replies.lines), batch.count, batch.single)
 
 
-def _lines(body: bytes, who: Identity) -> tuple[bytes | list[Item], int, bool]:
-    if body and not body.endswith(b"\n"):
-        body += b"\n"
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    if who.tenant_id is None:
-        return body, len(lines), False
-    return [_bound(decode_line(line), who.tenant_id) for line in lines], len(lines), False
-
-
-def _json(body: bytes, who: Identity) -> tuple[list[Item], int, bool]:
-    single = body.lstrip()[:1] != b"["
-    items: list[Item] = [decode_line(body)] if single else _array(body)
-    items = [_no_command() if isinstance(item, dict) else item for item in items]
-    if who.tenant_id is not None:
-        items = [_bound(item, who.tenant_id) for item in items]
-    return items, len(items), single
-
-
-def _array(body: bytes) -> list[Item]:
-    try:
-        return list(_drafts.decode(body))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass  # one by one, so that each element has its own answer
-    try:
-        elements = _raw_array.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJSON(f"not a JSON array: {error}") from None
-    return [decode_line(bytes(element)) for element in elements]
-
-
-def _bound(item: Item, tenant: str) -> Item:
-    """A key of one tenant writes only that tenant's events."""
-    if not isinstance(item, Draft):
-        return item
-    if item.tenant_id and item.tenant_id != tenant:
-        return Rejected("denied", f"this key is bound to the tenant {tenant!r}")
-    return msgspec.structs.replace(item, tenant_id=tenant)
+async def _submit(intake: Intake, batch: Batch, sender: Sender, replies: Replies) -> None:
+    """Hand in a piece at a time, and no faster than the disk takes them."""
+    for piece in batch.pieces:
+        while intake.congested:
+            relieved = asyncio.Event()
+            intake.when_relieved(relieved.set)
+            await relieved.wait()
+        intake.submit(piece, sender, replies)
+        await asyncio.sleep(0)
 
 
 def _answer(lines: bytes, count: int, single: bool) -> Response[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import httpx
 import pytest
 
+from collector.web.batches import EVENT_BYTES_MAX, EVENTS_MAX
 from tests.web.conftest import House
 
 pytestmark = pytest.mark.anyio
@@ -113,3 +115,59 @@ async def test_a_disk_that_fails_is_said_with_a_way_out(
             assert (answer.status_code, answer.json()["code"]) == (503, "io_error")
             assert answer.json()["retry"] is True
             assert answer.headers["retry-after"] == "1"
+
+
+async def test_more_events_than_a_request_may_have_are_refused_whole(house: House) -> None:
+    async with house.admin() as client:
+        before = house.daemon.journal.last_seq
+        for body, kind in (
+            (b'{"action":"a.b"}\n' * (EVENTS_MAX + 1), "application/x-ndjson"),
+            (b"[" + b"0," * EVENTS_MAX + b"0]", "application/json"),
+        ):
+            answer = await client.post(URL, content=body, headers={"Content-Type": kind})
+            assert answer.status_code == 413
+            assert answer.json()["code"] == "too_large"
+        assert house.daemon.journal.last_seq == before
+
+
+async def test_an_event_that_is_too_long_fails_alone(house: House) -> None:
+    long = b'{"action":"a.b","metadata":{"x":[' + b"[]," * (EVENT_BYTES_MAX // 3) + b"[]]}}"
+    good = b'{"action":"a.b"}'
+    async with house.admin() as client:
+        for body, kind in (
+            (b"\n".join([good, long, good]), "application/x-ndjson"),
+            (b"[" + b",".join([good, long, good]) + b"]", "application/json"),
+        ):
+            found = (await client.post(URL, content=body, headers={"Content-Type": kind})).json()
+            codes = [reply.get("code") for reply in found["replies"]]
+            assert codes == [None, "too_large", None]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[" + (b"[" + b"[]," * 50 + b"0],") * 20_000 + b"0]", "application/json"),
+        (b"[[" + b"[]," * 1_000_000 + b"[]]]", "application/json"),
+        (b"\n" * 5_000_000, "application/x-ndjson"),
+        (b'{"acton":1}\n' * 90_000, "application/x-ndjson"),
+    ],
+    ids=["many", "one", "blank", "mistaken"],
+)
+async def test_a_hostile_body_leaves_the_loop_to_others(
+    house: House, body: bytes, kind: str
+) -> None:
+    """Others get their turn while it is worked on: counted in turns, since a machine may be slow."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with house.admin() as client, asyncio.TaskGroup() as group:
+        other = group.create_task(others())
+        answer = await client.post(URL, content=body, headers={"Content-Type": kind})
+        other.cancel()
+    assert answer.status_code in (200, 400, 413)
+    assert turns > 30
