@@ -119,6 +119,7 @@ class Producer(Struct, frozen=True, omit_defaults=True):
     user: str | None = None
     comm: str | None = None
     unit: str | None = None
+    user_unit: str | None = None
     key: str | None = None
     plugin: str | None = None
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from collector.event import Producer
-from collector.sources.peer import is_admin, peer_of, unit_of, user_name
-from tests.requirements import need_root
+from collector.sources import peer
+from collector.sources.peer import is_admin, peer_of, units_of, user_name
+from tests.requirements import need, need_root
+
+SSHD = "0::/system.slice/ssh.service\n"
 
 
 @pytest.fixture
@@ -78,10 +81,7 @@ def test_a_peer_is_who_connected_and_not_who_it_became(
     ("cgroup", "unit"),
     [
         ("0::/system.slice/backup.service\n", "backup.service"),
-        (
-            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service\n",
-            "sync.service",
-        ),
+        ("0::/system.slice/runner.service/sshd.service\n", "runner.service"),
         ("0::/user.slice/user-1000.slice/session-3.scope\n", "session-3.scope"),
         ("0::/system.slice/system-getty.slice/getty@tty1.service\n", "getty@tty1.service"),
         ("0::/system.slice/backup.service/worker\n", "backup.service"),
@@ -92,8 +92,41 @@ def test_a_peer_is_who_connected_and_not_who_it_became(
         ("", None),
     ],
 )
-def test_a_unit_is_the_innermost_one_of_the_cgroup(cgroup: str, unit: str | None) -> None:
-    assert unit_of(cgroup) == unit
+def test_a_unit_is_the_first_behind_the_slices(cgroup: str, unit: str | None) -> None:
+    assert units_of(cgroup) == (unit, None)
+
+
+@pytest.mark.parametrize(
+    ("below", "user_unit"),
+    [
+        ("app.slice/sshd.service", "sshd.service"),
+        ("app.slice/app-org.gnome.slice/run-u1.scope", "run-u1.scope"),
+        ("session.slice/pipewire.service/worker", "pipewire.service"),
+        ("init.scope", "init.scope"),
+        ("", None),
+        ("system.slice/sshd.service", "sshd.service"),
+    ],
+)
+def test_a_users_own_unit_never_reads_as_the_systems(below: str, user_unit: str | None) -> None:
+    manager = "user.slice/user-1000.slice/user@1000.service"
+    assert units_of(f"0::/{manager}/{below}\n") == ("user@1000.service", user_unit)
+
+
+def test_what_a_reused_pid_says_is_not_ascribed_to_who_connected(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends, and its pid, as read from /proc, is by then somebody else's."""
+    release = tuple(map(int, os.uname().release.split(".")[:2]))
+    need(
+        release >= (6, 5),
+        "needs Linux 6.5, which tells whether the process that connected has ended",
+    )
+    connection, process = connected(listener)
+    process.communicate()
+    monkeypatch.setattr(peer, "_read", lambda path: "sshd" if "comm" in path else SSHD)
+    with connection:
+        found = peer_of(connection)
+    assert (found.pid, found.comm, found.unit) == (process.pid, None, None)
 
 
 def test_a_user_without_a_name_is_no_error() -> None:

@@ -211,6 +211,8 @@ Ausgelöst durch
 Zustand
 Benutzer
 Programm
+Unit
+Unit des Benutzers
 Schlüssel
 [theme]
 Wie das System

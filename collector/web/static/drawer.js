@@ -111,7 +111,7 @@ function person(name, who) {
 
 const producer = found => [
 	h("p.assured" + (found.assurance === "asserted" ? ".is-warning" : ""), icon(found.assurance === "asserted" ? "alert" : "ok"), say("assurance", found.assurance)),
-	facts(["user", "uid", "gid", "comm", "pid", "unit", "key", "plugin"].map(name => found[name] !== undefined && found[name] !== null && [say("field", name), bdi(found[name])])),
+	facts(["user", "uid", "gid", "comm", "pid", "unit", "user_unit", "key", "plugin"].map(name => found[name] !== undefined && found[name] !== null && [say("field", name), bdi(found[name])])),
 ]
 
 function raw(entry) {

@@ -211,6 +211,8 @@ causation_id Caused by
 state State
 user User
 comm Program
+unit Unit
+user_unit Unit of the user
 key Key
 [theme]
 system As the system
