@@ -94,6 +94,7 @@ class Metrics(Struct, kw_only=True):
 
     `recorded` counts events by source since the start, `rejected` by code, `lost` by cause.
     `commit_seconds` is the whole transaction with its fsync, `batch_events` the events of a commit.
+    `removed` is the loss ledger of the journal, entries by cause, whenever that was.
     `index_lag` is entries behind the log by follower; `prune_lag_seconds` is how much older than
     its limit the oldest entry is.
     """
@@ -113,6 +114,7 @@ class Metrics(Struct, kw_only=True):
     last_seq: int
     entries: int
     pruned: int
+    removed: dict[str, int]
     prune_lag_seconds: float
     index_lag: dict[str, int]
     subscribers: int

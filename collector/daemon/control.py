@@ -71,12 +71,7 @@ class DaemonControl:
         removed = pruner.removed
         result = PruneResult(removed.count, removed.from_seq or None, removed.to_seq or None)
         if removed.count:
-            metadata = {
-                "count": removed.count,
-                "from_seq": removed.from_seq,
-                "to_seq": removed.to_seq,
-                "by_request": removed.count,
-            }
+            metadata = pruner.metadata(removed)
             if self._record("events.pruned", caller, "journal", None, metadata).ok:
                 pruner.reported()
         self._daemon.janitor.sweep()
@@ -113,16 +108,17 @@ class DaemonControl:
         now, pruner = int(self._daemon.wall() * 1e6), self._daemon.janitor.pruner
         yield from pruner.oldest(self._excess(limits), "request")
         for group in age_groups(limits):
-            yield from pruner.aged(group, cutoff(now, group.max_days))
+            yield from pruner.aged(group, cutoff(now, group.max_days), "request")
 
     async def clear(self, caller: Caller) -> int:
         """See `Control.clear`."""
         self._admin(caller, "clear")
-        daemon = self._daemon
-        count = daemon.janitor.pruner.entries
-        await self._in_slices("clear", clear(daemon.journal, daemon.janitor.pruner))
-        daemon.janitor.pruner.reported()
-        self._record("events.cleared", caller, "journal", None, {"count": count})
+        daemon, pruner = self._daemon, self._daemon.janitor.pruner
+        before = pruner.ledger.counts().get("cleared", 0)
+        await self._in_slices("clear", clear(daemon.journal, pruner))
+        count = pruner.ledger.counts().get("cleared", 0) - before
+        if self._record("events.cleared", caller, "journal", None, {"count": count}).ok:
+            pruner.reported()
         daemon.janitor.sweep()
         return count
 

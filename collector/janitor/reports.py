@@ -39,12 +39,7 @@ class Reports:
             Draft(
                 action="events.pruned",
                 object_type="journal",
-                metadata={
-                    "count": removed.count,
-                    "from_seq": removed.from_seq,
-                    "to_seq": removed.to_seq,
-                    **{f"by_{cause}": count for cause, count in removed.causes.items()},
-                },
+                metadata=self._pruner.metadata(removed),
             ),
             source="collector",
             settles=lambda: self._pruner.settle(removed),

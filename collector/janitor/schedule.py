@@ -61,7 +61,7 @@ class Janitor:
         self.followers: list[Follower] = all_followers(journal)
         self.totals = next(f for f in self.followers if isinstance(f, Totals))
         self._postings = next(f for f in self.followers if isinstance(f, Postings))
-        self.pruner = Pruner(journal, self.totals)
+        self.pruner = Pruner(journal, self.totals, wall)
         self.disk = FullDisk(journal, intake, self.pruner, on_full=on_full, wall=wall)
         self.reports = Reports(intake, self.pruner, losses)
         self._long_wal = min(CHECKPOINT_FRAMES, self.disk.reserve.size() / PAGE / 2)

@@ -15,6 +15,6 @@ _KEYS: Final = (("totals", "span, start, kind"), ("states", "slug, object_id"))
 def clear(journal: Journal, pruner: Pruner) -> Iterator[Any]:
     """Remove what is stored now, in small steps; what is recorded meanwhile stays."""
     end = journal.last_seq + 1
-    yield from pruner.oldest(pruner.entries, "cleared", before=end)
+    yield from pruner.everything("cleared", before=end)
     for table, key in _KEYS:
         yield from sweeping.emptied(journal, table, key)

@@ -34,7 +34,7 @@ from collector.errors import (
 )
 from collector.journal.converting import CONVERSIONS
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x636F6C6C
 """`coll`, in the header of every journal."""
 CHECKPOINT_PATIENCE: Final = 5.0
@@ -229,13 +229,18 @@ def migrate(
     elif steps is None:
         steps = migrations(version)
     connection.execute("BEGIN IMMEDIATE")
-    for number, script in steps:
-        for statement in _statements(script):
-            connection.execute(statement)
-        if version and number in CONVERSIONS:
-            CONVERSIONS[number](connection)
-    connection.execute(f"PRAGMA user_version = {target}")
-    connection.execute("COMMIT")
+    try:
+        for number, script in steps:
+            for statement in _statements(script):
+                connection.execute(statement)
+            if version and number in CONVERSIONS:
+                CONVERSIONS[number](connection)
+        connection.execute(f"PRAGMA user_version = {target}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # on a full disk SQLite may have left it by itself
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -2,15 +2,16 @@
 
 A step is one transaction of at most `STEP_ROWS` rows. It never passes the totals' cursor (the rest
 of what is derived needs no waiting for: a reader joins the log, so an index of a removed row is only
-waste, cleared away later by `sweeping`). What was removed is added up under the fact
-`pruned.pending` in the very transaction that removes it, and becomes an `events.pruned` entry when
-the janitor asks for it; a crash in between loses neither.
+waste, cleared away later by `sweeping`). What was removed is added to the ledger, and up under the
+fact `pruned.pending`, in the very transaction that removes it; the latter becomes an `events.pruned`
+entry when the janitor asks for it. A crash in between loses neither.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -22,7 +23,9 @@ from collector.journal.followers.base import STALE, derived
 from collector.journal.followers.totals import Totals
 from collector.journal.followers.words import checksum
 from collector.journal.foresight import condition_of, first_recorded_since
+from collector.journal.ledger import Ledger
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
+from collector.journal.ring import RING_SHARE, Passed, StoredRing
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 128
@@ -48,41 +51,53 @@ class Removed(Struct):
 
 
 class Pruner:
-    """Removes entries of one journal."""
+    """Removes entries of one journal. `wall` is in seconds; the ledger has the times of removals."""
 
-    def __init__(self, journal: Journal, totals: Totals) -> None:
+    def __init__(
+        self, journal: Journal, totals: Totals, wall: Callable[[], float] = time.time
+    ) -> None:
         self.journal = journal
         self.totals = totals
+        self._wall = wall
         stored = journal.fact("pruned.pending")
         self.removed = msgspec.json.decode(stored, type=Removed) if stored else Removed()
         self.total = 0
         """Entries removed since the start."""
-        self.holes: int = journal.fact("holes", 0)
-        """Seqs above the first stored one whose entries are gone."""
+        self.ledger = Ledger(journal.connection)
+        self.ring = StoredRing(journal)
 
     @property
     def entries(self) -> int:
         """How many entries are stored."""
-        return max(0, self.journal.last_seq + 1 - self.journal.first_seq() - self.holes)
+        return self.journal.last_seq - self.ledger.total
 
-    def oldest(self, count: int, cause: str, *, before: int | None = None) -> Iterator[int]:
-        """Remove the oldest `count` entries, none from seq `before` on; yields each step's count."""
-        left = count
+    def oldest(self, count: int, cause: str) -> Iterator[int]:
+        """Remove the oldest `count` entries, the daemon's own in the ring last.
+
+        Yields each step's count, which is 0 where all of its entries were the daemon's own.
+        """
+        left = min(count, self.entries)
+        capacity = (self.entries - left) // RING_SHARE
         while left > 0:
-            with translated(self.journal.path):
-                seqs = self.journal.connection.execute(
-                    "SELECT seq FROM log ORDER BY seq LIMIT ?", (min(left, STEP_ROWS),)
-                ).fetchall()
-            if before is not None:
-                seqs = [row for row in seqs if row[0] < before]
+            most = min(left, STEP_ROWS)
+            rows = self.ring.next(most)
+            gone = self._rotate(rows, most, capacity, cause)
+            if not rows and not gone:
+                return
+            left -= gone
+            yield gone
+
+    def everything(self, cause: str, *, before: int) -> Iterator[int]:
+        """Remove all entries before a seq, the ring's among them; yields each step's count."""
+        while True:
+            seqs = self._fetch(
+                "SELECT seq FROM log WHERE seq < ? ORDER BY seq LIMIT ?", (before, STEP_ROWS)
+            )
             if not seqs:
                 return
-            first, last = seqs[0][0], seqs[-1][0]
-            self._remove(first, last, "", (), cause)
-            left -= len(seqs)
-            yield len(seqs)
+            yield self._remove(seqs[0][0], seqs[-1][0], "", (), cause)
 
-    def aged(self, group: AgeGroup, cutoff: int) -> Iterator[int]:
+    def aged(self, group: AgeGroup, cutoff: int, cause: str = "age") -> Iterator[int]:
         """Remove a group's entries recorded before `cutoff` (µs); yields each step's count.
 
         A clock that once was wrong leaves times out of order: each entry is asked for its own, and
@@ -108,7 +123,7 @@ class Pruner:
             settled = settled and youngest < cutoff
             condition = f"{where} AND occurred_at + delay < ?"
             cursor = key if settled else ""
-            yield self._remove(start, last, condition, (cutoff,), "age", cursor)
+            yield self._remove(start, last, condition, (cutoff,), cause, cursor)
             start = last + 1
 
     def forget_totals(self, day: int) -> Iterator[None]:
@@ -135,6 +150,17 @@ class Pruner:
         self.removed = Removed()
         with self.journal.transaction():
             self.journal.delete_fact("pruned.pending")
+
+    def metadata(self, told: Removed) -> dict[str, Any]:
+        """What an `events.pruned` entry says: what went since the last one, and the totals so far."""
+        return {
+            "count": told.count,
+            "from_seq": told.from_seq,
+            "to_seq": told.to_seq,
+            **{f"by_{cause}": count for cause, count in told.causes.items()},
+            "total": self.ledger.total,
+            **{f"total_{cause}": count for cause, count in self.ledger.counts().items()},
+        }
 
     def settle(self, told: Removed) -> None:
         """Within the transaction of the entry that tells of `told`: only the rest stays open.
@@ -164,6 +190,17 @@ class Pruner:
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
+    def _rotate(self, rows: list[Passed], most: int, capacity: int, cause: str) -> int:
+        """Remove what may go of the oldest rows, and of the ring; returns how many."""
+        last = rows[-1][0] if rows else 0
+
+        def delete() -> list[tuple[Any, ...]]:
+            gone = self.ring.sort(rows, most, capacity) if rows else self.ring.shrink(most, 0)
+            self.ring.save()
+            return self._delete(f"seq IN ({','.join(map(str, gone))})", ())
+
+        return self._step(last, delete, cause)
+
     def _remove(
         self,
         first: int,
@@ -174,27 +211,40 @@ class Pruner:
         cursor: str = "",
     ) -> int:
         """Remove what matches between two seqs, in one transaction; returns how many."""
+
+        def delete() -> list[tuple[Any, ...]]:
+            rows = self._delete(f"seq BETWEEN ? AND ?{where}", (first, last, *values))
+            self.ring.removed(rows)
+            if cursor:
+                self.journal.set_fact(cursor, last)
+            return rows
+
+        return self._step(last, delete, cause)
+
+    def _delete(self, where: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        sql = f"DELETE FROM log WHERE {where} RETURNING *"
+        return self.journal.connection.execute(sql, values).fetchall()
+
+    def _step(self, last: int, delete: Callable[[], list[tuple[Any, ...]]], cause: str) -> int:
+        """One transaction: `delete` removes rows up to seq `last`, the accounts go with them."""
         while self.totals.cursor < last:
             self.totals.derive(last)
-        run = self.journal.connection.execute
-        sql = f"DELETE FROM log WHERE seq BETWEEN ? AND ?{where} RETURNING *"
-        before = msgspec.structs.replace(self.removed, causes=dict(self.removed.causes))
-        holes, entries = self.holes, self.entries
+        removed = msgspec.structs.replace(self.removed, causes=dict(self.removed.causes))
+        ledger, ring = self.ledger.rows, self.ring.state()
         try:
             with derived(self.journal):
-                rows = run(sql, (first, last, *values)).fetchall()
+                rows = delete()
                 if rows:
-                    self._account(rows, cause, entries - len(rows))
-                if cursor:
-                    self.journal.set_fact(cursor, last)
+                    self._account(rows, cause)
         except BaseException:
-            self.removed, self.holes = before, holes
+            self.removed, self.ledger.rows = removed, ledger
+            self.ring.reset(ring)
             raise
         self._forget_ids(rows)
         self.total += len(rows)
         return len(rows)
 
-    def _account(self, rows: list[tuple[Any, ...]], cause: str, left: int) -> None:
+    def _account(self, rows: list[tuple[Any, ...]], cause: str) -> None:
         journal = self.journal
         seqs = [row[0] for row in rows]
         first, last = min(seqs), max(seqs)
@@ -206,9 +256,8 @@ class Pruner:
         )
         self._uncheck(rows)
         self.removed.add(cause, len(rows), first, last)
-        self.holes = journal.last_seq + 1 - journal.first_seq() - left
+        self.ledger.add(cause, len(rows), first, last, int(self._wall() * 1e6))
         journal.set_fact("pruned.pending", msgspec.json.encode(self.removed).decode())
-        journal.set_fact("holes", self.holes)
         journal.set_fact("last_seq", max(journal.fact("last_seq", 0), last))
 
     def _uncheck(self, rows: list[tuple[Any, ...]]) -> None:

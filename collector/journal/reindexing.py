@@ -17,6 +17,7 @@ from collector.journal.followers import Follower, all_followers, runs
 from collector.journal.followers.base import Segmented, derived
 from collector.journal.followers.ids import IDS_BATCH
 from collector.journal.postings import CHUNK_BITS, SEGMENT_BITS
+from collector.journal.ring import extent
 from collector.journal.writer import Journal
 from collector.lock import LockFile
 
@@ -56,7 +57,7 @@ def rebuild(journal: Journal) -> Iterator[Any]:
 
 def _ids(journal: Journal) -> Iterator[Any]:
     """Write new runs of ids beside the old, then remove those."""
-    seq, end = journal.first_seq(), journal.ids.cursor
+    seq, end = extent(journal).first, journal.ids.cursor
     old = [run for run in runs.all_runs(journal) if run.last <= end]  # others are being written
     ids: list[tuple[bytes, int]] = []
     while seq <= end:

@@ -1,4 +1,4 @@
--- The journal of collector, schema version 3. Everything below `log` and its dictionaries is derived
+-- The journal of collector, schema version 4. What stands below the line is derived by followers
 -- and can be built anew (`collector reindex`). Absent texts are '' and absent numbers 0; the view
 -- `entries` shows them as NULL. Times are microseconds since the epoch, UTC.
 
@@ -69,6 +69,27 @@ CREATE TABLE log (
   message        TEXT    NOT NULL,
   metadata       TEXT    NOT NULL   -- compact JSON, '' for {}
 ) STRICT;
+
+-- The loss ledger, outside retention: how many entries are gone for each cause, the first and last of their
+-- seqs, and when the first and the last of them were removed. It changes in the transaction that removes, so
+-- that at any time last_seq, which is the greater of the fact and max(log.seq), = count(log) + sum(count).
+-- Causes: age entries bytes full cleared request category share, and before_ledger: not counted at the time.
+CREATE TABLE removed (
+  cause     TEXT PRIMARY KEY,
+  count     INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq  INTEGER NOT NULL,
+  first_at  INTEGER NOT NULL,
+  last_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The daemon's own entries (source `collector`) that rotation has passed over. At or before the seq in the
+-- fact `rotated` nothing else is stored.
+CREATE TABLE ring (
+  kind INTEGER NOT NULL,
+  seq  INTEGER NOT NULL,
+  PRIMARY KEY (kind, seq)
+) STRICT, WITHOUT ROWID;
 
 -- Versions of audited resources: which entry changed what.
 CREATE TABLE versions (

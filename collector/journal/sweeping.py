@@ -15,6 +15,7 @@ from collector.journal.connection import translated
 from collector.journal.fingerprints import BLOCK_BITS
 from collector.journal.followers.base import STALE, derived
 from collector.journal.postings import CHUNK_BITS, SEGMENT, SEGMENT_BITS, bits, only
+from collector.journal.ring import extent
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512
@@ -24,9 +25,13 @@ VACUUM_PAGES: Final = 64
 """Pages given back to the file system in one step."""
 LOOK_ROWS: Final = 2_048
 """Rows of an index looked through in one step."""
+SWEPT: Final = "swept"
+"""The fact that holds the first segment that rotation may have passed and that was not swept since."""
 VACUUM_AT: Final = 256
 """Free pages from which on giving them back is worth it."""
 
+_CHUNK: Final = (1 << (1 << CHUNK_BITS)) - 1
+"""All offsets of the first chunk of a segment."""
 _DICTIONARIES: Final = (
     ("principals", "principal", ("actor", "on_behalf_of", "target")),
     ("producers", "producer", ("producer",)),
@@ -55,7 +60,7 @@ def emptied(
 
 
 def stale_segments(journal: Journal) -> Iterator[None]:
-    """Drop what is derived from segments and chunks that are pruned away."""
+    """Drop what is derived from segments and chunks that are pruned away, or passed by rotation."""
     first = journal.first_seq()
     segment, chunk = first >> SEGMENT_BITS, first >> CHUNK_BITS
     block, of_block = segment >> BLOCK_BITS, "block, bucket, segment"
@@ -66,6 +71,37 @@ def stale_segments(journal: Journal) -> Iterator[None]:
     yield from emptied(journal, "occurrences", of_block, rest, (block, segment))
     for table in ("chunks", "checksums"):
         yield from emptied(journal, table, "chunk", "chunk < ?", (chunk,))
+    for passed in range(
+        max(journal.fact(SWEPT, 0), segment), extent(journal).first >> SEGMENT_BITS
+    ):
+        yield from _passed_segment(journal, passed)
+
+
+def _passed_segment(journal: Journal, segment: int) -> Iterator[None]:
+    """Leave of what is derived from a segment only what tells of the ring's entries in it."""
+    removals, live = journal.fact(f"{STALE}{segment}", 0), _live(journal, segment)
+    for sets in _SETS:
+        if live:
+            yield from _trim(journal, sets, segment, live)
+        else:
+            where = sets.place.replace("?1", str(segment))
+            yield from emptied(journal, sets.table, f"segment, {sets.key}", where)
+    first = segment << SEGMENT_BITS - CHUNK_BITS
+    chunks = range(first, (segment + 1) << SEGMENT_BITS - CHUNK_BITS)
+    empty = [(n,) for n in chunks if not live >> (n - first << CHUNK_BITS) & _CHUNK]
+    with derived(journal):
+        for table in ("chunks", "checksums"):
+            journal.connection.executemany(f"DELETE FROM {table} WHERE chunk = ?", empty)
+        _settled(journal, segment, removals)
+        journal.set_fact(SWEPT, segment + 1)
+    yield
+
+
+def _settled(journal: Journal, segment: int, removals: int) -> None:
+    """A segment's postings speak of none that are gone, unless more went since."""
+    journal.connection.execute(
+        "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
+    )
 
 
 def stale_postings(journal: Journal) -> Iterator[None]:
@@ -83,9 +119,7 @@ def stale_postings(journal: Journal) -> Iterator[None]:
             for sets in _SETS:
                 yield from _trim(journal, sets, segment, live)
         with derived(journal):
-            journal.connection.execute(
-                "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
-            )
+            _settled(journal, segment, removals)
         yield
 
 

@@ -13,6 +13,7 @@ from collector.journal.connection import translated
 from collector.journal.followers import runs
 from collector.journal.followers.base import derived
 from collector.journal.id_index import Run, ids_at, records, seq_of
+from collector.journal.ring import extent
 from collector.journal.writer import Journal
 
 THIN_ROWS: Final = 12
@@ -21,11 +22,11 @@ THIN_ROWS: Final = 12
 
 def stale_ids(journal: Journal) -> Iterator[None]:
     """Take the ids of entries that are gone out of their index."""
-    first, holes = journal.first_seq(), journal.fact("holes", 0)
+    first, gaps = extent(journal)  # the daemon's own entries bear no ids that could be indexed
     for run in runs.all_runs(journal):
         if run.last < first:
             yield from runs.cleared(journal, [run])
-        elif holes or run.first < first:
+        elif gaps or run.first < first:
             yield from _thin(journal, run, first)
 
 

@@ -1,20 +1,19 @@
 """Verifying: what is wrong with a journal or a backup of it, found by reading alone.
 
 SQLite's own check misses what only changes content, so the checksums that a follower keeps of every
-1,024 entries are compared too, and the seqs, the reports of pruning and the references have to add up.
+1,024 entries are compared too, and the seqs, the loss ledger and the references have to add up. No entry
+is believed: what `events.pruned` says could be anybody's words.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
-
-import msgspec
 
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew
 from collector.journal.connection import (
@@ -26,17 +25,20 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.followers.words import checksum
+from collector.journal.ledger import LAST_SEQ, Loss, losses
 from collector.journal.postings import CHUNK_BITS
 
 PROBLEMS_MAX: Final = 100
+LEDGER_VERSION: Final = 4
+"""The first schema with a ledger."""
 _ROWS: Final = 1 << CHUNK_BITS
 
 
 def verify(path: Path) -> list[str]:
     """What is wrong with the journal at `path`, in words; empty where nothing is.
 
-    Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every
-    hole in the seqs is accounted for, and that the log refers to nothing that is missing.
+    Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every entry
+    is there or in the ledger of removed ones, and that the log refers to nothing that is missing.
     Raises `JournalError` where it cannot be read at all.
     """
     with reading(path) as connection:
@@ -80,7 +82,7 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"SQLite: {line}"
         yield from _checksums(connection)
         yield from _texts(connection)
-        yield from _holes(connection)
+        yield from _account(connection)
         yield from _references(connection)
     except (sqlite3.DatabaseError, *UNREADABLE) as error:
         yield f"SQLite: {error}"
@@ -128,21 +130,61 @@ def _texts(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"a row of {table} cannot be read: {error}"
 
 
-def _holes(connection: sqlite3.Connection) -> Iterator[str]:
-    """Seqs that are missing and that no `events.pruned` or `events.cleared` speaks of.
+def _account(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is missing has to be in the ledger: by number, and within the ranges that it tells of."""
+    run = connection.execute
+    if run("PRAGMA user_version").fetchone()[0] < LEDGER_VERSION:
+        yield from _count_of_holes(connection)
+        return
+    rows = losses(lambda sql, values: run(sql, values).fetchall())
+    last, stored = run(f"SELECT {LAST_SEQ}, (SELECT count(*) FROM log)").fetchone()
+    for cause, loss in rows.items():
+        if not 0 < loss.count <= loss.last_seq - loss.first_seq + 1 or loss.first_seq < 1:
+            yield f"the ledger of removed entries contradicts itself about {cause!r}: {loss}"
+    missing = last - stored - sum(loss.count for loss in rows.values())
+    if missing:
+        yield (
+            f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored: {last} seqs"
+            f" were handed out, {stored} entries are there, {last - stored - missing} were removed"
+        )
+    for first, end in _outside(rows.values(), last):
+        found = run("SELECT count(*) FROM log WHERE seq BETWEEN ? AND ?", (first, end)).fetchone()[
+            0
+        ]
+        if found != end + 1 - first:
+            yield f"of the entries {first} to {end} some are missing, and none of them was removed"
+    yield from _ring(connection)
 
-    Such entries are themselves pruned in time, while older ones of other categories may stay. So
-    before the oldest of them that is left, only the number of missing entries is held to account.
-    """
-    pruned, oldest = _pruned(connection)
-    gaps = connection.execute(
-        "SELECT before + 1, seq - 1 FROM (SELECT seq, lag(seq, 1, 0) OVER (ORDER BY seq) AS before"
-        " FROM log) WHERE seq > before + 1"
+
+def _outside(rows: Iterable[Loss], last: int) -> Iterator[tuple[int, int]]:
+    """The ranges of seqs in which the ledger knows of no removal."""
+    after = 0
+    for first, end in sorted((loss.first_seq, loss.last_seq) for loss in rows):
+        if first > after + 1:
+            yield after + 1, first - 1
+        after = max(after, end)
+    if last > after:
+        yield after + 1, last
+
+
+def _ring(connection: sqlite3.Connection) -> Iterator[str]:
+    """Up to where rotation has come, the entries stored are those that the ring knows."""
+    here = (
+        "(SELECT seq, kind FROM log"
+        " WHERE seq <= coalesce((SELECT value FROM facts WHERE name = 'rotated'), 0))"
     )
-    for first, last in gaps:
-        accounted = last < oldest or any(low <= first and last <= high for low, high in pruned)
-        if not accounted:
-            yield f"entries {first} to {last} are missing and no pruning accounts for them"
+    for one, other, what in (
+        (here, "(SELECT seq, kind FROM ring)", "rotation passed over {} entries and forgot them"),
+        ("(SELECT seq, kind FROM ring)", here, "rotation knows of {} entries that are not there"),
+    ):
+        sql = f"SELECT count(*), min(seq) FROM (SELECT * FROM {one} EXCEPT SELECT * FROM {other})"
+        count, first = connection.execute(sql).fetchone()
+        if count:
+            yield f"{what.format(count)} (the first is {first})"
+
+
+def _count_of_holes(connection: sqlite3.Connection) -> Iterator[str]:
+    """Of an older schema all that is known is how many entries are missing behind the oldest."""
     first, last, count = connection.execute(
         "SELECT min(seq), max(seq), count(*) FROM log"
     ).fetchone()
@@ -153,53 +195,6 @@ def _holes(connection: sqlite3.Connection) -> Iterator[str]:
         missing = max(last, facts.get("last_seq", 0)) + 1 - first - count - facts.get("holes", 0)
         if missing:
             yield f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored"
-
-
-def _pruned(connection: sqlite3.Connection) -> tuple[list[tuple[int, int]], int]:
-    """Ranges of seqs in which entries may be missing, and the first seq that speaks of one."""
-    rows = connection.execute(
-        "SELECT seq, action, metadata FROM log JOIN kinds USING (kind)"
-        " WHERE action IN ('events.pruned', 'events.cleared')"
-        " AND source IN ('collector', 'unix', 'http')"
-    )
-    ranges: list[tuple[int, int]] = []
-    for seq, action, metadata in rows:
-        facts: dict[str, Any] = msgspec.json.decode(metadata or "{}")
-        low, high = facts.get("from_seq"), facts.get("to_seq")
-        if action == "events.cleared":
-            ranges.append((1, seq - 1))
-        elif isinstance(low, int) and isinstance(high, int):
-            ranges.append((low, high))
-    pending = connection.execute("SELECT value FROM facts WHERE name = 'pruned.pending'").fetchone()
-    if pending is not None:
-        open_account: dict[str, Any] = msgspec.json.decode(pending[0])
-        ranges.append((open_account["from_seq"], open_account["to_seq"]))
-    oldest = _oldest_report(connection)
-    first = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
-    if first is not None:
-        ranges.append((1, first - 1))
-    return _merged(ranges), oldest
-
-
-def _oldest_report(connection: sqlite3.Connection) -> int:
-    """Where the account of pruning begins that is still stored; at the end where none is."""
-    row = connection.execute(
-        "SELECT min(seq), (SELECT value FROM facts WHERE name = 'last_seq') FROM log"
-        " JOIN kinds USING (kind) WHERE action IN ('events.pruned', 'events.cleared')"
-    ).fetchone()
-    if row[0] is not None:
-        return int(row[0])
-    return 0 if row[1] is None else int(row[1]) + 1
-
-
-def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-        else:
-            merged.append((low, high))
-    return merged
 
 
 def _references(connection: sqlite3.Connection) -> Iterator[str]:

@@ -107,6 +107,7 @@ Speicher
 Belegt
 Einträge je Tag, 30 Tage
 Etwa {size} am Tag
+Endgültig entfernt, nach Grund
 Journal
 Schlüssel
 Es gibt keine Schlüssel.
@@ -141,6 +142,16 @@ Aktivität
 Geräte
 Änderungen
 Einstellungen
+[removal]
+Alter
+Anzahl der Einträge
+Größe
+Volle Platte
+Geleert
+Auf Anforderung
+Anteil einer Kategorie
+Anteil eines Absenders
+Bevor gezählt wurde
 [category]
 Objekt
 Anmeldung

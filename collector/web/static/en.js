@@ -107,6 +107,7 @@ storage Storage
 used In use
 growth Entries a day, 30 days
 grows About {size} a day
+removed Removed for good, by cause
 journal Journal
 keys Keys
 noKeys There are no keys.
@@ -141,6 +142,16 @@ activity Activity
 devices Devices
 changes Changes
 settings Settings
+[removal]
+age Age
+entries Number of entries
+bytes Size
+full Full disk
+cleared Cleared
+request By request
+category Share of a category
+share Share of a producer
+before_ledger Before they were counted
 [category]
 entity Entity
 auth Sign-in
