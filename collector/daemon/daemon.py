@@ -34,6 +34,7 @@ from collector.event import Draft
 from collector.hub import Hub
 from collector.intake import Intake
 from collector.janitor import Janitor
+from collector.journal import succession
 from collector.journal.versions import Versions, install_views
 from collector.sources.devices import Registry
 from collector.sources.health import policy_of
@@ -230,19 +231,24 @@ class Daemon:
                     action="storage.quarantined",
                     severity="error",
                     object_type="journal",
-                    metadata={"file": self.quarantined.name},
+                    metadata={
+                        "file": self.quarantined.name,
+                        "journal_id": succession.journal_id(self.quarantined),
+                    },
                 )
             )
             _log.error("the journal was damaged; it is kept as %s", self.quarantined)
         severity = "warning" if metadata["previous"] == "unclean" else None
-        self._record(Draft(action="collector.started", severity=severity, metadata=metadata))
+        metadata |= succession.unreported(journal)
+        started = Draft(action="collector.started", severity=severity, metadata=metadata)
+        self._record(started, settles=lambda: succession.mark_reported(journal))
 
     def _last_recorded(self) -> str | None:
         entries = self.journal.entries(self.journal.last_seq, self.journal.last_seq)
         return entries[0].recorded_at if entries else None
 
-    def _record(self, draft: Draft) -> None:
-        receipt = self.intake.record(draft, source="collector")
+    def _record(self, draft: Draft, settles: Callable[[], None] | None = None) -> None:
+        receipt = self.intake.record(draft, source="collector", settles=settles)
         if not receipt.ok:
             _log.error("%s could not be recorded: %s", draft.action, receipt.error)
 

@@ -10,6 +10,7 @@ import msgspec
 from collector.core.control import Metrics
 from collector.core.retention import DAY
 from collector.daemon.limits import SETTINGS, configured
+from collector.journal import succession
 
 if TYPE_CHECKING:
     from collector.daemon.daemon import Daemon
@@ -33,6 +34,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "last_seq": journal.last_seq,
         "journal": janitor.status(),
         "removed": janitor.pruner.ledger.status(),
+        "abandoned": succession.predecessor(journal),
         "counters": dict(sorted(intake.counters.items())),
         "lost": dict(sorted(daemon.losses.totals.items())),
         "unix": daemon.unix.status() if daemon.unix is not None else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import closing
@@ -18,6 +19,7 @@ from collector.errors import (
     JournalIOError,
     PathTaken,
 )
+from collector.journal import succession
 from collector.journal.connection import translated, wal_of
 from collector.journal.verifying import reading, verify
 from collector.lock import LockFile
@@ -62,7 +64,8 @@ def restore(source: Path, journal: Path) -> Path | None:
     """Put a backup in the journal's place, with no daemon running; returns where the old one went.
 
     The restored journal gets a new id, since seqs after the backup will be handed out again: a
-    reader with a cursor learns that it must start anew. Raises `AlreadyRunning`, `JournalError`.
+    reader with a cursor learns that it must start anew. It keeps the backup's ledger, and names the
+    journal that it replaces and how far that had come. Raises `AlreadyRunning`, `JournalError`.
     """
     if not source.is_file():
         raise JournalIOError(f"{source}: there is no such file")
@@ -74,7 +77,9 @@ def restore(source: Path, journal: Path) -> Path | None:
         temporary = journal.with_name(f".{journal.name}.{os.getpid()}.new")
         try:
             backup(source, temporary)
+            old = succession.describe(journal, time.time()) if journal.exists() else None
             with translated(temporary), closing(sqlite3.connect(temporary)) as copy:
+                succession.note(copy, old)
                 copy.execute(
                     "INSERT OR REPLACE INTO facts VALUES ('journal_id', ?)", (str(uuid.uuid4()),)
                 )

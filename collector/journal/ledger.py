@@ -55,7 +55,7 @@ class Loss(Struct, frozen=True):
     last_at: int
 
 
-def losses(fetch: Fetch) -> dict[str, Loss]:
+def read_losses(fetch: Fetch) -> dict[str, Loss]:
     """The ledger as it stands in the current snapshot, by cause."""
     return {cause: Loss(*row) for cause, *row in fetch(_READ, ())}
 
@@ -65,7 +65,7 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.rows = losses(lambda sql, values: connection.execute(sql, values).fetchall())
+        self.rows = read_losses(lambda sql, values: connection.execute(sql, values).fetchall())
 
     @property
     def total(self) -> int:

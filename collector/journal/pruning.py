@@ -80,7 +80,7 @@ class Pruner:
         capacity = (self.entries - left) // RING_SHARE
         while left > 0:
             most = min(left, STEP_ROWS)
-            rows = self.ring.next(most)
+            rows = self.ring.upcoming(most)
             gone = self._rotate(rows, most, capacity, cause)
             if not rows and not gone:
                 return
@@ -214,7 +214,7 @@ class Pruner:
 
         def delete() -> list[tuple[Any, ...]]:
             rows = self._delete(f"seq BETWEEN ? AND ?{where}", (first, last, *values))
-            self.ring.removed(rows)
+            self.ring.on_removed(rows)
             if cursor:
                 self.journal.set_fact(cursor, last)
             return rows

@@ -109,7 +109,7 @@ class StoredRing(Ring):
             counts = journal.connection.execute(_COUNTS).fetchall()
         super().__init__(journal.fact(ROTATED, 0), counts)
 
-    def next(self, count: int) -> list[Passed]:
+    def upcoming(self, count: int) -> list[Passed]:
         """The next `count` entries that rotation comes to."""
         with translated(self._journal.path):
             return self._journal.connection.execute(_AFTER, (self.floor, count)).fetchall()
@@ -118,7 +118,7 @@ class StoredRing(Ring):
         """Store the floor."""
         self._journal.set_fact(ROTATED, self.floor)
 
-    def removed(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def on_removed(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Rows of the log were removed, for their age or all of them: those of the ring leave it."""
         kept = [(row[_KIND], row[0]) for row in rows if row[0] <= self.floor]
         for kind, seq in kept:

@@ -74,10 +74,10 @@ def stale_segments(journal: Journal) -> Iterator[None]:
     for passed in range(
         max(journal.fact(SWEPT, 0), segment), extent(journal).first >> SEGMENT_BITS
     ):
-        yield from _passed_segment(journal, passed)
+        yield from _trim_segment(journal, passed)
 
 
-def _passed_segment(journal: Journal, segment: int) -> Iterator[None]:
+def _trim_segment(journal: Journal, segment: int) -> Iterator[None]:
     """Leave of what is derived from a segment only what tells of the ring's entries in it."""
     removals, live = journal.fact(f"{STALE}{segment}", 0), _live(journal, segment)
     for sets in _SETS:
@@ -92,12 +92,12 @@ def _passed_segment(journal: Journal, segment: int) -> Iterator[None]:
     with derived(journal):
         for table in ("chunks", "checksums"):
             journal.connection.executemany(f"DELETE FROM {table} WHERE chunk = ?", empty)
-        _settled(journal, segment, removals)
+        _clear_mark(journal, segment, removals)
         journal.set_fact(SWEPT, segment + 1)
     yield
 
 
-def _settled(journal: Journal, segment: int, removals: int) -> None:
+def _clear_mark(journal: Journal, segment: int, removals: int) -> None:
     """A segment's postings speak of none that are gone, unless more went since."""
     journal.connection.execute(
         "DELETE FROM facts WHERE name = ? AND value = ?", (f"{STALE}{segment}", removals)
@@ -119,7 +119,7 @@ def stale_postings(journal: Journal) -> Iterator[None]:
             for sets in _SETS:
                 yield from _trim(journal, sets, segment, live)
         with derived(journal):
-            _settled(journal, segment, removals)
+            _clear_mark(journal, segment, removals)
         yield
 
 

@@ -25,7 +25,7 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.followers.words import checksum
-from collector.journal.ledger import LAST_SEQ, Loss, losses
+from collector.journal.ledger import LAST_SEQ, Loss, read_losses
 from collector.journal.postings import CHUNK_BITS
 
 PROBLEMS_MAX: Final = 100
@@ -136,7 +136,7 @@ def _account(connection: sqlite3.Connection) -> Iterator[str]:
     if run("PRAGMA user_version").fetchone()[0] < LEDGER_VERSION:
         yield from _count_of_holes(connection)
         return
-    rows = losses(lambda sql, values: run(sql, values).fetchall())
+    rows = read_losses(lambda sql, values: run(sql, values).fetchall())
     last, stored = run(f"SELECT {LAST_SEQ}, (SELECT count(*) FROM log)").fetchone()
     for cause, loss in rows.items():
         if not 0 < loss.count <= loss.last_seq - loss.first_seq + 1 or loss.first_seq < 1:

@@ -85,9 +85,7 @@ def of_process(found: Metrics) -> list[Metric]:
         _gauge("collector_first_seq", "The oldest stored seq.", found.first_seq),
         _gauge("collector_last_seq", "The newest seq.", found.last_seq),
         _counter("collector_pruned", "Entries pruned since the start.", found.pruned),
-        _counters(
-            "collector_removed", "Entries removed from the journal.", "cause", found.removed
-        ),
+        _counters("collector_removed", "Entries removed from the journal.", "cause", found.removed),
         _gauge(
             "collector_prune_lag_seconds",
             "How much older than its limit the oldest entry is.",

@@ -107,7 +107,7 @@ Speicher
 Belegt
 Einträge je Tag, 30 Tage
 Etwa {size} am Tag
-Endgültig entfernt, nach Grund
+Entfernt
 Journal
 Schlüssel
 Es gibt keine Schlüssel.
@@ -144,14 +144,12 @@ Geräte
 Einstellungen
 [removal]
 Alter
-Anzahl der Einträge
+Anzahl
 Größe
-Volle Platte
+Platte voll
 Geleert
-Auf Anforderung
-Anteil einer Kategorie
-Anteil eines Absenders
-Bevor gezählt wurde
+Auftrag
+Früher
 [category]
 Objekt
 Anmeldung

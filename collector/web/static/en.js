@@ -107,7 +107,7 @@ storage Storage
 used In use
 growth Entries a day, 30 days
 grows About {size} a day
-removed Removed for good, by cause
+removed Removed
 journal Journal
 keys Keys
 noKeys There are no keys.
@@ -144,14 +144,12 @@ changes Changes
 settings Settings
 [removal]
 age Age
-entries Number of entries
+entries Number
 bytes Size
 full Full disk
 cleared Cleared
-request By request
-category Share of a category
-share Share of a producer
-before_ledger Before they were counted
+request Request
+before_ledger Earlier
 [category]
 entity Entity
 auth Sign-in
