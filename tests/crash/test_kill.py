@@ -8,7 +8,6 @@ After each kill the files are copied as they lie, and the copy is what a new sta
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -94,10 +93,8 @@ class Ledger:
 
     def __init__(self, producers: list[Producer]) -> None:
         self._producers = producers
-        self._reports: dict[int, int] = {}
-        """The counts of `events.pruned` entries by seq: they are pruned themselves in time."""
+        self._removed = 0
         self.starts: set[int] = set()
-        self._last = 0
 
     def check(self, database: Path, where: str) -> None:
         """Check a journal that nobody writes to. Acknowledgements that come later are not asked for."""
@@ -119,16 +116,13 @@ class Ledger:
         self, connection: sqlite3.Connection, told: list[dict[str, tuple[int, str]]], where: str
     ) -> None:
         stored: dict[str, tuple[int, str]] = {}
-        first = None
-        for seq, id_, action, name, metadata in connection.execute(
-            "SELECT seq, id, action, object_id, metadata FROM entries ORDER BY seq"
+        gone = connection.execute("SELECT coalesce(max(last_seq), 0) FROM removed").fetchone()[0]
+        for seq, id_, action, name in connection.execute(
+            "SELECT seq, id, action, object_id FROM entries ORDER BY seq"
         ):
-            first = first or seq
             if action == "load.sent":
                 assert name not in stored, f"{name} is stored twice, {where}"
                 stored[name] = (seq, id_)
-            elif action == "events.pruned":
-                self._reports[seq] = json.loads(metadata)["count"]
             elif action == "collector.started":
                 self.starts.add(seq)
         for producer, acknowledged in zip(self._producers, told, strict=True):
@@ -136,7 +130,7 @@ class Ledger:
             lost = {
                 name: answer
                 for name, answer in acknowledged.items()
-                if stored.get(name) != answer and answer[0] >= (first or 0)
+                if stored.get(name) != answer and answer[0] > gone
             }
             assert not lost, f"acknowledged and not stored so: {list(lost.items())[:5]}, {where}"
         sent = set().union(*(producer.sent for producer in self._producers))
@@ -144,17 +138,13 @@ class Ledger:
         self._holes(connection, where)
 
     def _holes(self, connection: sqlite3.Connection, where: str) -> None:
-        """Every seq that is gone was counted: in an `events.pruned`, or in the account still open."""
-        first, last, count = connection.execute(
-            "SELECT min(seq), max(seq), count(*) FROM log"
-        ).fetchone()
-        pending = connection.execute(
-            "SELECT value ->> '$.count' FROM facts WHERE name = 'pruned.pending'"
-        ).fetchone()
-        counted = sum(self._reports.values()) + (pending[0] if pending else 0)
-        facts = (self._last, first, last, self._reports, pending)
-        assert (last or 0) - count == counted, f"{facts}, {where}"
-        self._last = last
+        """Every seq that was handed out is an entry, or one that the ledger counts as removed."""
+        last, count = connection.execute("SELECT max(seq), count(*) FROM log").fetchone()
+        rows = connection.execute("SELECT * FROM removed").fetchall()
+        removed = sum(row[1] for row in rows)
+        assert (last or 0) == count + removed, f"{last}, {count}, {rows}, {where}"
+        assert removed >= self._removed, where
+        self._removed = removed
 
     def check_whole(self, database: Path) -> None:
         """At the end everything that was sent with an id is acknowledged."""
@@ -168,7 +158,7 @@ class Ledger:
         return {
             "sent": sum(len(producer.sent) for producer in self._producers),
             "acknowledged": sum(len(producer.acknowledged) for producer in self._producers),
-            "pruned": sum(self._reports.values()),
+            "pruned": self._removed,
             "starts": len(self.starts),
             "bytes": database.stat().st_size,
         }

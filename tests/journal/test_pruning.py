@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from collector.core.query import Filter
 from collector.core.retention import AgeGroup
@@ -51,47 +48,6 @@ def count_of(w: World) -> int:
 
 
 # ── accounts ────────────────────────────────────────────────────────────────────────────────────
-
-
-@settings(max_examples=25)
-@given(st.lists(st.tuples(st.sampled_from(("record", "oldest", "aged", "all", "crash", "report")),
-                          st.integers(0, 10**6)), max_size=15))  # fmt: skip
-def test_the_number_of_entries_is_right_after_any_order_of_removals(
-    ops: list[tuple[str, int]],
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        w = World(Path(folder) / "events.db", small=True)
-        reported = removed = newest = 0
-        for op, seed in (("record", 0), *ops):
-            rng = random.Random(seed)
-            before = count_of(w)
-            if op == "record":
-                w.now += 3600
-                receipts = w.record(of(rng.choice(CATEGORIES), rng.choice((1, 50))))
-                assert receipts[0].seq == newest + 1, "a seq is never handed out twice"
-                newest = receipts[-1].seq or 0
-            elif op == "oldest":
-                spend(w.pruner.oldest(rng.choice((1, 30, 70)), "entries"))
-            elif op == "aged":
-                only = (rng.choice(CATEGORIES),)
-                cutoff = int((w.now - rng.choice((0, 3600, 90_000))) * 1e6)
-                group = AgeGroup("", 1, only=only) if seed % 2 else AgeGroup("", 1, but=only)
-                spend(w.pruner.aged(group, cutoff))
-            elif op == "all":
-                spend(w.pruner.oldest(10**6, "entries"))
-            elif op == "crash":
-                w.crash()
-                w.open()
-            elif w.pruner.take_account():
-                reported += w.pruner.removed.count
-                w.pruner.reported()
-            if op in ("oldest", "aged", "all"):
-                removed += before - count_of(w)
-            assert w.pruner.entries == count_of(w)
-            assert reported + w.pruner.removed.count == removed, "what is removed is accounted for"
-            assert w.journal.last_seq == newest
-        w.close()
-        assert [p for p in w.rooms.backup.verify(w.path) if "stored" in p] == []
 
 
 def test_the_open_account_covers_what_was_removed_and_outlives_a_crash(small: World) -> None:
