@@ -12,9 +12,10 @@ from tests.requirements import need, need_root, need_tool
 
 
 @contextmanager
-def mounted(folder: Path, name: str, size: int) -> Iterator[Path]:
+def mounted(folder: Path, name: str, size: int, *options: str) -> Iterator[Path]:
     """`folder/name`, an ext4 file system of `size` bytes of its own, until the block ends.
 
+    `options` are further ones for mkfs: a small file system has blocks of 1 KiB, unless they say so.
     Skips the test where it may not be mounted.
     """
     need_root()
@@ -23,7 +24,7 @@ def mounted(folder: Path, name: str, size: int) -> Iterator[Path]:
     point.mkdir()
     with image.open("wb") as file:
         file.truncate(size)
-    subprocess.run([mkfs, "-q", "-F", "-m", "0", image], check=True)
+    subprocess.run([mkfs, "-q", "-F", "-m", "0", *options, image], check=True)
     done = subprocess.run([mount, "-o", "loop", image, point], capture_output=True, text=True)
     need(done.returncode == 0, f"may not mount a loop device: {done.stderr}")
     try:

@@ -43,6 +43,11 @@ CHECKPOINT_PATIENCE: Final = 5.0
 WAL_BYTES: Final = 8 * 1024 * 1024
 """Length to which the write-ahead log's file is cut when it begins anew; above it, it is due."""
 
+WAL_FRAME_HEADER: Final = 24
+"""Bytes that stand before each page in the write-ahead log."""
+CACHE_BYTES: Final = 4 * 1024 * 1024
+"""Pages that the writer keeps in memory."""
+
 _PERMISSION: Final = (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH)
 
 
@@ -194,7 +199,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA synchronous = FULL")
     run("PRAGMA wal_autocheckpoint = 0")
     run(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-    run("PRAGMA cache_size = -4096")
+    run(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")
     run("PRAGMA secure_delete = ON")  # what was pruned must not be found in free pages
@@ -221,7 +226,10 @@ def migrate(
     steps: list[tuple[int, str]] | None = None,
     target: int = SCHEMA_VERSION,
 ) -> None:
-    """Bring a journal of schema `version` (0 = empty) to the current one, all or nothing."""
+    """Bring a journal of schema `version` (0 = empty) to the current one, all or nothing.
+
+    Raises `JournalFull` where the disk has no room for it, and what SQLite raises; rolled back then.
+    """
     if version == target:
         return
     if version == 0:
@@ -236,11 +244,33 @@ def migrate(
             if version and number in CONVERSIONS:
                 CONVERSIONS[number](connection)
         connection.execute(f"PRAGMA user_version = {target}")
+        if version:
+            _check_room(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # on a full disk SQLite may have left it by itself
             connection.execute("ROLLBACK")
         raise
+
+
+def _check_room(connection: sqlite3.Connection) -> None:
+    """Raise `JournalFull` where the write-ahead log, or then the database, could not take the rest.
+
+    A migration that is committed and cannot be checkpointed would be none that left the journal as it
+    was. At most the cache's pages are not in the log yet.
+    """
+    run = connection.execute
+    path = run("PRAGMA database_list").fetchone()[2]
+    pages, size = run("PRAGMA page_count").fetchone()[0], run("PRAGMA page_size").fetchone()[0]
+    growth = max(0, pages * size - os.stat(path).st_size)
+    needed = growth + min(pages, CACHE_BYTES // size) * (size + WAL_FRAME_HEADER)
+    disk = os.statvfs(path)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        raise JournalFull(
+            f"{path}: bringing it to schema {SCHEMA_VERSION} needs {needed:,} bytes on its disk,"
+            f" {free:,} are free; nothing was changed"
+        )
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ from collector.journal import connection
 from collector.journal.reader import Reader
 from collector.journal.writer import Journal
 from tests.journal import samples
-from tests.journal.world import World, indexed, world
+from tests.journal.world import World, world
 from tests.requirements import need_root, need_tool
 
 
@@ -192,36 +192,6 @@ def test_a_migration_that_fails_changes_nothing(w: World) -> None:
     assert w.journal.connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'one'"
     ).fetchone() == (0,)
-
-
-def test_a_journal_of_the_first_schema_becomes_one_of_todays(w: World) -> None:
-    """All that later schemas brought is taken away again; opening must bring the very same back."""
-    fill(w, 20)
-    before, shape = w.entries(), _shape(w)
-    run = w.journal.connection.execute
-    run("DROP TABLE occurrences")
-    run("DROP TABLE ids")
-    run("DROP TABLE id_runs")
-    run("DELETE FROM facts WHERE name = 'ids_key'")
-    run("CREATE TABLE ids (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID")
-    run("INSERT INTO ids VALUES (x'0192f1c4000040008000000000000001', 1048577)")
-    run("INSERT INTO facts VALUES ('cursor.postings.2', 16383)")
-    run("PRAGMA user_version = 1")
-    w.close()
-    w.open()
-    assert pragma(w, "user_version") == connection.SCHEMA_VERSION
-    assert _shape(w) == shape
-    assert w.entries() == before
-    assert indexed(w) == [(bytes.fromhex("0192f1c4000040008000000000000001"), 1048577)]
-    assert w.journal.connection.execute(
-        "SELECT name FROM facts WHERE name GLOB 'cursor.postings*'"
-    ).fetchall() in ([], [("cursor.postings.3",)])
-
-
-def _shape(w: World) -> list[tuple[str, ...]]:
-    return w.journal.connection.execute(
-        "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
-    ).fetchall()
 
 
 def test_the_newest_migration_leads_to_the_schema_that_is_installed() -> None:
