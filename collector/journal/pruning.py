@@ -80,9 +80,12 @@ class Pruner:
         capacity = (self.entries - left) // RING_SHARE
         while left > 0:
             most = min(left, STEP_ROWS)
-            rows = self.ring.upcoming(most)
-            gone = self._rotate(rows, most, capacity, cause)
-            if not rows and not gone:
+            last, own = self.ring.ahead(most)
+            if own or not last or self.ring.size > capacity:
+                gone = self._rotate(self.ring.rows(last), most, capacity, cause)
+            else:
+                gone = self._rotate_past(last, cause)
+            if not last and not gone:
                 return
             left -= gone
             yield gone
@@ -189,6 +192,16 @@ class Pruner:
         return Removed(count, self.removed.from_seq, self.removed.to_seq, causes)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
+
+    def _rotate_past(self, last: int, cause: str) -> int:
+        """Remove all entries from the floor up to a seq: none is the daemon's own; returns how many."""
+
+        def delete() -> list[tuple[Any, ...]]:
+            first, self.ring.floor = self.ring.floor + 1, last
+            self.ring.save()
+            return self._delete("seq BETWEEN ? AND ?", (first, last))
+
+        return self._step(last, delete, cause)
 
     def _rotate(self, rows: list[Passed], most: int, capacity: int, cause: str) -> int:
         """Remove what may go of the oldest rows, and of the ring; returns how many."""

@@ -26,9 +26,14 @@ ROTATED: Final = "rotated"
 """The fact that holds the floor."""
 OWN: Final = "source = 'collector'"
 
-_AFTER: Final = (
+_LAST: Final = "SELECT max(seq) FROM (SELECT seq FROM log WHERE seq > ? ORDER BY seq LIMIT ?)"
+_OWN_AMONG: Final = (
+    "SELECT EXISTS (SELECT 1 FROM log CROSS JOIN kinds USING (kind)"
+    f" WHERE seq > ? AND seq <= ? AND {OWN})"
+)
+_ROWS: Final = (
     f"SELECT seq, CASE WHEN {OWN} THEN kind END FROM log LEFT JOIN kinds USING (kind)"
-    " WHERE seq > ? ORDER BY seq LIMIT ?"
+    " WHERE seq > ? AND seq <= ? ORDER BY seq"
 )
 _COUNTS: Final = "SELECT kind, count(*) FROM ring GROUP BY kind"
 _FLOOR: Final = f"SELECT value FROM facts WHERE name = '{ROTATED}'"
@@ -109,10 +114,17 @@ class StoredRing(Ring):
             counts = journal.connection.execute(_COUNTS).fetchall()
         super().__init__(journal.fact(ROTATED, 0), counts)
 
-    def upcoming(self, count: int) -> list[Passed]:
-        """The next `count` entries that rotation comes to."""
+    def ahead(self, count: int) -> tuple[int, bool]:
+        """The last of the next `count` entries (0: there is none), and whether one is the daemon's own."""
         with translated(self._journal.path):
-            return self._journal.connection.execute(_AFTER, (self.floor, count)).fetchall()
+            run = self._journal.connection.execute
+            last = run(_LAST, (self.floor, count)).fetchone()[0] or 0
+            return last, bool(run(_OWN_AMONG, (self.floor, last)).fetchone()[0])
+
+    def rows(self, last: int) -> list[Passed]:
+        """The entries that rotation comes to up to seq `last`."""
+        with translated(self._journal.path):
+            return self._journal.connection.execute(_ROWS, (self.floor, last)).fetchall()
 
     def save(self) -> None:
         """Store the floor."""

@@ -369,7 +369,7 @@ def test_finding_the_daemons_own_entries_is_no_scan_of_the_log(w: World) -> None
     w.follow()  # else the step derives first
     w.journal.connection.set_progress_handler(tick, 100)
     try:
-        w.pruner.ring.upcoming(128)
+        w.pruner.ring.rows(w.pruner.ring.ahead(128)[0])
     finally:
         w.journal.connection.set_progress_handler(None, 0)
     assert looked_at * 100 < 128 * 40, "instructions"
