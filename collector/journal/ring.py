@@ -115,7 +115,7 @@ class StoredRing(Ring):
         super().__init__(journal.fact(ROTATED, 0), counts)
 
     def ahead(self, count: int) -> tuple[int, bool]:
-        """The last of the next `count` entries (0: there is none), and whether one is the daemon's own."""
+        """The last of the next `count` entries (0: none is left); whether one is the daemon's own."""
         with translated(self._journal.path):
             run = self._journal.connection.execute
             last = run(_LAST, (self.floor, count)).fetchone()[0] or 0

@@ -163,6 +163,11 @@ def test_prune_tells_first_and_removes_then(daemon: Daemon) -> None:
     assert len(daemon.call("query", "-a", "n.a", "-n", "all").lines) <= 10
     (pruned,) = daemon.call("query", "-a", "events.pruned", "-o", "json").json()
     assert pruned["actor"]["id"] == str(os.getuid())
+    told = daemon.call("status", "-o", "json").json()[0]
+    count = pruned["metadata"]["by_request"]
+    assert told["removed"]["request"]["count"] == count == pruned["metadata"]["total"]
+    assert told["last_seq"] == told["journal"]["entries"] + count
+    assert "removed:" in daemon.call("status").lines
     assert daemon.call("prune", "--max-entries", "1000").out == "nothing pruned\n"
     # Only the limits that are given count, as the help says.
     assert daemon.call("prune", "--max-bytes", "1GiB", "--dry-run").out == "nothing to prune\n"
@@ -215,6 +220,17 @@ def test_a_backup_of_a_running_daemon_is_restored_without_one(
     assert daemon.call("verify").code == 0
     daemon.start()
     assert daemon.call("emit", "x.third").code == 0
+    starts = daemon.call("query", "-a", "collector.started", "-o", "json").json()
+    started = max(starts, key=lambda entry: entry["seq"])
+    assert started["metadata"]["abandoned_seq"] >= 3
+    told = daemon.call("status", "-o", "json").json()[0]["abandoned"]
+    assert told["last_seq"] == started["metadata"]["abandoned_seq"]
+    daemon.stop()
+    daemon.start()  # it is said once
+    said = [
+        e["metadata"] for e in daemon.call("query", "-a", "collector.started", "-o", "json").json()
+    ]
+    assert sum("abandoned_seq" in metadata for metadata in said) == 1
 
 
 def test_a_backup_takes_nobodys_place(daemon: Daemon, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,7 @@ def test_a_damaged_journal_is_put_aside_and_a_fresh_one_begun(make: Make, damage
     daemon.start()
     with daemon.line() as line:
         assert line.ask(GOOD)["ok"]
+        assert line.ask({"op": "status"})["status"]["removed"] == {}
     assert daemon.stop() == 0
     (aside,) = (
         file
@@ -230,6 +232,7 @@ def test_a_damaged_journal_is_put_aside_and_a_fresh_one_begun(make: Make, damage
     assert aside.read_bytes()[4096:8192] == broken[4096:8192]
     (entry,) = daemon.entries("storage.quarantined")
     assert entry["metadata"]["file"] == aside.name
+    assert entry["metadata"]["journal_id"] is None, "it cannot be read"
     assert entry["severity"] == "error"
     (started,) = daemon.entries("collector.started")
     assert started["metadata"]["previous"] == "first"
@@ -262,7 +265,7 @@ def test_damage_found_while_running_ends_with_65_and_the_next_start_begins_anew(
 ) -> None:
     daemon = make()
     _once(daemon)
-    root = _root_page(daemon.database, "log")
+    root, known = _root_page(daemon.database, "log"), _journal_id(daemon.database)
     daemon.start()
     with daemon.database.open("r+b") as file:
         file.seek((root - 1) * 4096)
@@ -287,7 +290,8 @@ def test_damage_found_while_running_ends_with_65_and_the_next_start_begins_anew(
     daemon.start()
     assert daemon.stop() == 0
     assert not marker.exists()
-    assert len(daemon.entries("storage.quarantined")) == 1
+    (entry,) = daemon.entries("storage.quarantined")
+    assert entry["metadata"]["journal_id"] == known
 
 
 def test_a_journal_marked_as_damaged_ends_the_start_where_it_should_fail(make: Make) -> None:
@@ -300,6 +304,12 @@ def test_a_journal_marked_as_damaged_ends_the_start_where_it_should_fail(make: M
     marker.unlink()
     daemon.start()
     assert daemon.stop() == 0
+
+
+def _journal_id(database: Path) -> str:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        row = connection.execute("SELECT value FROM facts WHERE name = 'journal_id'").fetchone()
+    return str(row[0])
 
 
 def _root_page(database: Path, table: str) -> int:

@@ -11,8 +11,11 @@ import pytest
 
 from collector.errors import AlreadyRunning, JournalError, PathTaken
 from collector.journal import backup as backups
+from collector.journal import succession
+from collector.journal.verifying import verify
 from collector.lock import LockFile
-from tests.journal.world import World, fill, world
+from tests.journal.earlier import VERSIONS, load
+from tests.journal.world import World, fill, spend, world
 
 
 @pytest.fixture
@@ -134,3 +137,50 @@ def test_restore_refuses_while_a_daemon_runs_and_a_damaged_backup(tmp_path: Path
     with pytest.raises(JournalError):
         backups.restore(copy, path)
     assert len(seqs(path)) == 200
+
+
+def test_restore_keeps_the_backups_ledger_and_names_what_it_abandons(tmp_path: Path) -> None:
+    path, copy = tmp_path / "events.db", tmp_path / "copy.db"
+    with world(path) as w:
+        fill(w, 50)
+        spend(w.pruner.oldest(20, "entries"))
+        backups.backup(path, copy)
+        ledger = w.pruner.ledger.status()
+        fill(w, 30)
+        spend(w.pruner.oldest(5, "bytes"))
+        abandoned = w.journal.id
+    backups.restore(copy, path)
+    with world(path) as w:
+        assert w.pruner.ledger.status() == ledger
+        assert w.pruner.entries == 30
+        old = succession.predecessor(w.journal)
+        assert old is not None
+        assert (old["journal_id"], old["last_seq"]) == (abandoned, 80)
+        said = {"abandoned_journal": abandoned, "abandoned_seq": 80}
+        assert succession.unreported(w.journal) == said
+        with w.journal.transaction():
+            succession.mark_reported(w.journal)
+        assert succession.unreported(w.journal) == {}
+        backups.backup(path, copy)
+    assert verify(path) == []
+    path.write_bytes(b"what was a journal")
+    backups.restore(copy, path)  # over what cannot be read
+    with world(path) as w:
+        said = {"abandoned_journal": None, "abandoned_seq": None}
+        assert succession.unreported(w.journal) == said
+    path.unlink()
+    backups.restore(copy, path)  # and where nothing was
+    with world(path) as w:
+        assert succession.predecessor(w.journal) is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_backup_of_an_earlier_schema_is_restored_and_taken_over(
+    tmp_path: Path, version: int
+) -> None:
+    copy, path = load(tmp_path / "copy.db", version), tmp_path / "events.db"
+    backups.restore(copy, path)
+    with world(path) as w:
+        assert w.pruner.entries == 181
+        assert w.pruner.ledger.counts() == {"before_ledger": 55}
+    assert verify(path) == []

@@ -218,3 +218,6 @@ def test_clearing_needs_the_word(visit: Any, daemon: Running) -> None:
     expect(page.get_by_text(re.compile(r"[\d,]+ entries removed"))).to_be_visible()
     page.goto(f"{visitor.url}/activity")
     expect(page.locator(".feed")).to_contain_text("admin-key cleared the journal")
+    page.goto(f"{visitor.url}/settings")
+    expect(page.get_by_role("heading", name="Removed")).to_be_visible()
+    expect(page.locator(".facts").filter(has_text="Cleared")).to_contain_text(re.compile(r"\d · "))

@@ -54,6 +54,17 @@ async def test_numbers_move_with_what_happens(house: House) -> None:
     assert count.value == buckets[-1].value
 
 
+async def test_the_ledger_is_counted_by_cause_and_adds_up(house: House) -> None:
+    for _ in range(9):
+        house.record("a.b")
+    for _ in house.daemon.janitor.pruner.oldest(4, "bytes"):
+        pass
+    found = await families(house)
+    assert value(found["collector_removed"], cause="bytes") == 4
+    entries, last = (value(found[f"collector_{name}"]) for name in ("entries", "last_seq"))
+    assert entries + 4 == last
+
+
 async def test_ready_says_no_while_nothing_can_be_recorded(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ const drawStorage = place => into(place, async () => {
 		const held = journal.entries ?? 0, size = journal.bytes / held, mean = added.slice(-WEEK - 1, -1).reduce((all, n) => all + n, 0) / WEEK
 		return panel(t("storage"), null, facts([
 			[t("used"), bytes(journal.bytes)], [t("entriesKept"), number(held)], [t("journal"), h("code", plain(database))]]),
-		h("h3", t("growth")), h(".growth", { role: "img", label: t("growth") }, columns(days.map((day, at) => [["info", added[at], `${dayMonth(day)} · ${number(added[at])}`]]), 40)), held > SOME && mean ? hint(t("grows", { size: bytes(mean * size) })) : null, h("h3", t("removed")), facts(Object.entries(removed).map(([cause, { count, last_at }]) => [say("removal", cause), `${number(count)} · ${dayMonth(last_at)}`])))
+		h("h3", t("growth")), h(".growth", { role: "img", label: t("growth") }, columns(days.map((day, at) => [["info", added[at], `${dayMonth(day)} · ${number(added[at])}`]]), 40)), held > SOME && mean ? hint(t("grows", { size: bytes(mean * size) })) : null, Object.keys(removed).length > 0 && [h("h3", t("removed")), facts(Object.entries(removed).map(([cause, { count, last_at }]) => [say("removal", cause), `${number(count)} · ${dayMonth(last_at)}`]))])
 })
 
 const drawRetention = (place, changed, saved) => into(place, async () => {
