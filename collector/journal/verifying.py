@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from collector.errors import JournalCorrupt, JournalError, JournalTooNew
+from collector.journal import accounting
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -25,12 +26,9 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.followers.words import checksum
-from collector.journal.ledger import LAST_SEQ, Loss, read_losses
 from collector.journal.postings import CHUNK_BITS
 
 PROBLEMS_MAX: Final = 100
-LEDGER_VERSION: Final = 4
-"""The first schema with a ledger."""
 _ROWS: Final = 1 << CHUNK_BITS
 
 
@@ -82,7 +80,7 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"SQLite: {line}"
         yield from _checksums(connection)
         yield from _texts(connection)
-        yield from _account(connection)
+        yield from accounting.problems(connection)
         yield from _references(connection)
     except (sqlite3.DatabaseError, *UNREADABLE) as error:
         yield f"SQLite: {error}"
@@ -128,73 +126,6 @@ def _texts(connection: sqlite3.Connection) -> Iterator[str]:
                 pass
         except (sqlite3.OperationalError, UnicodeDecodeError) as error:
             yield f"a row of {table} cannot be read: {error}"
-
-
-def _account(connection: sqlite3.Connection) -> Iterator[str]:
-    """What is missing has to be in the ledger: by number, and within the ranges that it tells of."""
-    run = connection.execute
-    if run("PRAGMA user_version").fetchone()[0] < LEDGER_VERSION:
-        yield from _count_of_holes(connection)
-        return
-    rows = read_losses(lambda sql, values: run(sql, values).fetchall())
-    last, stored = run(f"SELECT {LAST_SEQ}, (SELECT count(*) FROM log)").fetchone()
-    for cause, loss in rows.items():
-        if not 0 < loss.count <= loss.last_seq - loss.first_seq + 1 or loss.first_seq < 1:
-            yield f"the ledger of removed entries contradicts itself about {cause!r}: {loss}"
-    missing = last - stored - sum(loss.count for loss in rows.values())
-    if missing:
-        yield (
-            f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored: {last} seqs"
-            f" were handed out, {stored} entries are there, {last - stored - missing} were removed"
-        )
-    for first, end in _outside(rows.values(), last):
-        found = run("SELECT count(*) FROM log WHERE seq BETWEEN ? AND ?", (first, end)).fetchone()[
-            0
-        ]
-        if found != end + 1 - first:
-            yield f"of the entries {first} to {end} some are missing, and none of them was removed"
-    yield from _ring(connection)
-
-
-def _outside(rows: Iterable[Loss], last: int) -> Iterator[tuple[int, int]]:
-    """The ranges of seqs in which the ledger knows of no removal."""
-    after = 0
-    for first, end in sorted((loss.first_seq, loss.last_seq) for loss in rows):
-        if first > after + 1:
-            yield after + 1, first - 1
-        after = max(after, end)
-    if last > after:
-        yield after + 1, last
-
-
-def _ring(connection: sqlite3.Connection) -> Iterator[str]:
-    """Up to where rotation has come, the entries stored are those that the ring knows."""
-    here = (
-        "(SELECT seq, kind FROM log"
-        " WHERE seq <= coalesce((SELECT value FROM facts WHERE name = 'rotated'), 0))"
-    )
-    for one, other, what in (
-        (here, "(SELECT seq, kind FROM ring)", "rotation passed over {} entries and forgot them"),
-        ("(SELECT seq, kind FROM ring)", here, "rotation knows of {} entries that are not there"),
-    ):
-        sql = f"SELECT count(*), min(seq) FROM (SELECT * FROM {one} EXCEPT SELECT * FROM {other})"
-        count, first = connection.execute(sql).fetchone()
-        if count:
-            yield f"{what.format(count)} (the first is {first})"
-
-
-def _count_of_holes(connection: sqlite3.Connection) -> Iterator[str]:
-    """Of an older schema all that is known is how many entries are missing behind the oldest."""
-    first, last, count = connection.execute(
-        "SELECT min(seq), max(seq), count(*) FROM log"
-    ).fetchone()
-    facts = dict(
-        connection.execute("SELECT name, value FROM facts WHERE name IN ('holes', 'last_seq')")
-    )
-    if count:
-        missing = max(last, facts.get("last_seq", 0)) + 1 - first - count - facts.get("holes", 0)
-        if missing:
-            yield f"{abs(missing)} entries {'too few' if missing > 0 else 'too many'} are stored"
 
 
 def _references(connection: sqlite3.Connection) -> Iterator[str]:
