@@ -231,9 +231,9 @@ def full(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_full_disk_it_is_untouched_and_goes_on_when_there_is_room(
     full: Path, version: int
 ) -> None:
-    """With nothing free, and with a little more each time, until it fits."""
+    """With next to nothing free, and with a little more each time, until it fits."""
     path, failed, said = full / "events.db", 0, list[str]()
-    for room in range(0, 1 << 20, 32 << 10):
+    for room in range(64 << 10, 1 << 20, 32 << 10):
         for part in ("", "-wal", "-shm"):
             path.with_name(path.name + part).unlink(missing_ok=True)
         load(path, version)
