@@ -56,7 +56,8 @@ def test_what_is_foreseen_is_what_retention_removes(
         rng, house = random.Random(seed), House(w, Limits(**NONE))
         for _ in range(10):
             for _ in range(rng.choice((1, 3))):
-                w.record([Draft(action="n.a", category=rng.choice(CATEGORIES))] * rng.randrange(20))
+                drafts = [Draft(action="n.a", category=rng.choice(CATEGORIES))] * rng.randrange(20)
+                w.record(drafts, source=rng.choice(("unix", "unix", "collector")))
             house.settle(DAY * rng.choice((0.3, 1, 1.01)))
         for limits in (before, after):
             said = await foreseen(w, limits, slack=True)
