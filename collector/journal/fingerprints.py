@@ -25,7 +25,15 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from collector.journal.postings import DENSE, SEGMENT, SEGMENT_BITS, TAGS, bits, encode_bits
+from collector.journal.postings import (
+    DENSE,
+    SEGMENT,
+    SEGMENT_BITS,
+    TAGS,
+    bits,
+    encode_bits,
+    offsets_of,
+)
 
 BUCKETS: Final = 256
 BLOCK_BITS: Final = 4
@@ -122,7 +130,8 @@ def only(stored: bytes, live: int) -> bytes:
     """
     numbers = _numbers(stored)
     pointing = {one for one, next_ in pairwise(numbers) if one == next_}
-    kept = [n for n in numbers if live >> (n & SEGMENT - 1) & 1 or n in pointing]
+    offsets = offsets_of(live)
+    kept = [n for n in numbers if n & SEGMENT - 1 in offsets or n in pointing]
     return _stored(array("I", kept))
 
 

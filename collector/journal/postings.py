@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -127,7 +128,14 @@ def only(stored: bytes, live: int) -> bytes:
     numbers = array("H", stored)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return encode([offset for offset in numbers if live >> offset & 1])
+    kept = offsets_of(live)
+    return encode([offset for offset in numbers if offset in kept])
+
+
+@lru_cache(maxsize=1)
+def offsets_of(live: int) -> frozenset[int]:
+    """The offsets of a set that many are held to, one after the other: to shift it each time is dear."""
+    return frozenset(members(live))
 
 
 def members(places: Places) -> list[int]:

@@ -19,7 +19,7 @@ from collector.journal.ring import extent
 from collector.journal.writer import Journal
 
 STEP_ROWS: Final = 512
-TRIM_ROWS: Final = 256
+TRIM_ROWS: Final = 64
 """Sets of offsets looked through in one step."""
 VACUUM_PAGES: Final = 64
 """Pages given back to the file system in one step."""
