@@ -25,7 +25,7 @@ from collector.errors import (
     JournalTorn,
 )
 from collector.journal.holders import described, holders
-from collector.journal.wal import wal_of, write_again, write_all_again
+from collector.journal.wal import copy_again, wal_of, write_again, write_all_again
 from collector.journal.wal_index import WalIndex
 
 CLEAN: Final = "clean"
@@ -51,6 +51,7 @@ def write_log_again(connection: sqlite3.Connection, path: Path) -> None:
                 write_all_again(wal)
             elif end.frames:
                 write_again(wal, end, 0)
+                copy_again(path, end)
         finally:
             connection.execute("ROLLBACK")
     except JournalTorn as torn:

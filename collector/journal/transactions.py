@@ -18,7 +18,7 @@ from typing import Any, Final
 from collector.errors import JournalBusy, JournalError, JournalIOError, JournalTorn
 from collector.journal.connection import WAL_BYTES, leave, translate
 from collector.journal.recovery import mark_clean
-from collector.journal.wal import wal_of, write_again
+from collector.journal.wal import copy_again, wal_of, write_again
 from collector.journal.wal_index import Position, WalIndex
 
 UNSYNCED_FRAMES: Final = 256
@@ -41,6 +41,8 @@ class Transactions:
         """Where the last unsynced commit left it."""
         self._doubtful = False
         """Whether a sync may have failed, so that the log's unsynced end may never reach the disk."""
+        self._copies_doubtful = False
+        """The same of what checkpoints have copied into the database."""
         self._unready = False
         """Whether the log is doubtful, or `synchronous` not known to be FULL: see `begin`."""
 
@@ -192,7 +194,7 @@ class Transactions:
     # ── after a sync that failed ────────────────────────────────────────────────────────────────
 
     def _doubt(self, error: sqlite3.Error) -> None:
-        """A commit or a checkpoint failed: where it was for input or output, it may have been a sync."""
+        """A commit or a checkpoint failed; where that was for input or output, a sync may have."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
             self._doubtful = self._unready = True
 
@@ -210,24 +212,28 @@ class Transactions:
         self._run("BEGIN IMMEDIATE")  # nobody else writes meanwhile
         try:
             end, synced = self._index.position(), self._synced
-            if synced is not None:
-                if end is None:
-                    raise JournalTorn(
-                        f"{self.path}: nobody can tell what of its log is on the disk"
-                    )
-                begun = synced.frames if synced.salts == end.salts else 0
-                if end.frames:
-                    write_again(wal_of(self.path), end, max(begun, end.backfilled))
+            if end is None and (synced is not None or self._copies_doubtful):
+                raise JournalTorn(f"{self.path}: nobody can tell what of its log is on the disk")
+            if end is not None and end.frames:
+                self._write_again(end, synced or end)
         except OSError as error:
-            raise JournalIOError(f"{wal_of(self.path)}: {error.strerror}") from error
+            raise JournalIOError(f"{self.path}: {error.strerror}") from error
         finally:
             self.rollback()
-        self._doubtful = False
+        self._doubtful = self._copies_doubtful = False
+
+    def _write_again(self, end: Position, synced: Position) -> None:
+        after = synced.frames if synced.salts == end.salts else 0
+        if after < end.frames:
+            write_again(wal_of(self.path), end, max(after, end.backfilled))
+        if self._copies_doubtful:
+            copy_again(self.path, end)
 
     def _run(self, sql: str) -> Any:
-        """The first row of a statement. Raises `JournalError`."""
+        """The first row of a statement that writes no rows. Raises `JournalError`."""
         try:
             return self.connection.execute(sql).fetchone()
         except sqlite3.Error as error:
             self._doubt(error)
+            self._copies_doubtful = self._doubtful  # it may have been a checkpoint's
             raise translate(error, self.path) from error

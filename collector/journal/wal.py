@@ -4,12 +4,18 @@ After a sync that failed the kernel takes pages for clean that the disk does not
 same bytes again makes them dirty again, so that the next sync brings them there. Neither a
 reader nor a power cut in the midst of it can tell: every byte has one value, before and after.
 
-SQLite takes no locks on this file, so it may be opened and closed beside its connection, unlike the
-database and its `-shm`. https://www.sqlite.org/walformat.html has the format.
+The database may need it too. A checkpoint that a reader keeps from its end copies pages without a
+sync; the sync is that of the checkpoint which comes to the end, and where that one fails SQLite does
+not copy again what the earlier ones had. What they copied still stands in the log.
+
+SQLite takes no locks on the log, so it may be opened and closed beside its connection. The database
+may not: it is written through the descriptor that SQLite has. https://www.sqlite.org/walformat.html
+has the format.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 from pathlib import Path
@@ -77,6 +83,56 @@ def _check_and_write(descriptor: int, wal: Path, end: Position, after: int) -> N
         at += len(piece)
     if total != end.checksum:
         raise _torn(wal, number)
+
+
+def copy_again(database: Path, end: Position) -> None:
+    """Make durable what checkpoints have copied into the database, by what the log holds of it.
+
+    The log has to be sound up to there, and nobody may write. Raises `JournalTorn` where the database
+    holds something else, and `OSError`.
+    """
+    descriptor = _descriptor(database)
+    if descriptor is None:
+        raise JournalTorn(f"{database}: nobody can tell what of it is on the disk")
+    log = os.open(wal_of(database), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for page, at in _copied(log, end).items():
+            content = os.pread(log, end.page_size, at)
+            place = (page - 1) * end.page_size
+            if os.pread(descriptor, end.page_size, place) != content:
+                raise JournalTorn(f"{database} does not read back as it was written (page {page})")
+            _write(descriptor, content, place)
+    finally:
+        os.close(log)
+    os.fdatasync(descriptor)
+
+
+def _copied(log: int, end: Position) -> dict[int, int]:
+    """Where in the log the content of each page is that was copied, and will not be once more."""
+    size = _FRAME + end.page_size
+    found: dict[int, int] = {}
+    for number in range(end.frames):
+        at = _HEADER + number * size
+        page = int.from_bytes(os.pread(log, 4, at), "big")
+        if number < end.backfilled and page <= end.pages:
+            found[page] = at + _FRAME
+        else:
+            found.pop(page, None)
+    return found
+
+
+def _descriptor(database: Path) -> int | None:
+    """The descriptor through which SQLite writes to the database: opening it once more and closing
+    that would drop the locks of this process."""
+    wanted = os.stat(database)
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            stat, flags = os.fstat(int(name)), fcntl.fcntl(int(name), fcntl.F_GETFL)
+        except OSError:
+            continue  # the listing's own, by now
+        if os.path.samestat(stat, wanted) and flags & os.O_ACCMODE == os.O_RDWR:
+            return int(name)
+    return None
 
 
 def write_all_again(wal: Path) -> None:

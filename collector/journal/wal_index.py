@@ -33,8 +33,10 @@ class Position(Struct, frozen=True):
     checksum: tuple[int, int]
     """Of everything up to the last frame, as that frame has it too."""
     page_size: int
+    pages: int
+    """Of the database, with all that the log holds."""
     backfilled: int
-    """Frames that are in the database as well, both synced."""
+    """Frames that were copied into the database; it is synced only when all of them are."""
 
 
 class WalIndex:
@@ -54,7 +56,7 @@ class WalIndex:
         memory = ctypes.string_at(self._address, 2 * size + _BACKFILLED.size)
         if memory[:size] != memory[size : 2 * size]:
             return None  # another process is in the midst of a commit
-        version, _, _, ready, _, page, frames, _, *checksum, salts, _, _ = _HEADER.unpack(
+        version, _, _, ready, _, page, frames, pages, *checksum, salts, _, _ = _HEADER.unpack(
             memory[:size]
         )
         if version != _VERSION or not ready:
@@ -65,6 +67,7 @@ class WalIndex:
             frames=frames,
             checksum=(checksum[0], checksum[1]),
             page_size=65536 if page == 1 else page,
+            pages=pages,
             backfilled=backfilled,
         )
 
