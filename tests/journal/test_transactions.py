@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -307,6 +310,87 @@ def test_a_log_that_does_not_read_back_is_left_to_a_start(
     assert [entry.seq for entry in w.entries()] == acknowledged
     assert w.rooms.backup.verify(w.path) == []
     w.close()
+
+
+# ── what checkpoints copied ─────────────────────────────────────────────────────────────────────
+
+
+def half_copied(w: World, readers: ExitStack) -> wal_index.Position:
+    """Beside a reader a checkpoint copies a part, and does not sync it."""
+    fill(w, 30)
+    readers.enter_context(held_elsewhere(w.path))
+    fill(w, 30)
+    assert not w.journal.checkpoint()
+    end = position(w)
+    assert 0 < end.backfilled < end.frames
+    return end
+
+
+def a_checkpoint_fails(w: World) -> None:
+    """Tell the journal what a checkpoint tells it whose sync fails."""
+    a_sync_fails(w)
+    w.journal._copies_doubtful = True
+
+
+def test_what_a_checkpoint_copied_without_a_sync_is_written_again(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[int] = []
+
+    def write(descriptor: int, data: bytes, at: int) -> None:
+        places.append(at)
+        assert os.path.samestat(os.fstat(descriptor), os.stat(w.path))
+        assert os.pread(descriptor, len(data), at) == data, "nothing changes"
+        os.pwrite(descriptor, data, at)
+
+    with ExitStack() as readers:
+        half_copied(w, readers)
+        before = w.entries()
+        monkeypatch.setattr(wal, "_write", write)
+        a_checkpoint_fails(w)
+        fill(w, 1)
+        assert len(places) == len(set(places)) >= 3
+        written = len(places)
+        fill(w, 1)
+        assert len(places) == written, "once is enough"
+    assert w.entries()[:-2] == before
+    assert w.journal.checkpoint()
+
+
+def overwrite(file: Path, at: int) -> None:
+    """Change a byte, from another process: opening it here would drop SQLite's locks."""
+    program = (
+        "import os, sys\n"
+        "os.pwrite(os.open(sys.argv[1], os.O_RDWR), bytes([0xa5]), int(sys.argv[2]))"
+    )
+    subprocess.run([sys.executable, "-c", program, file, str(at)], check=True)
+
+
+def test_a_database_that_does_not_read_back_is_left_to_a_start(tmp_path: Path) -> None:
+    w = World(tmp_path / "events.db")
+    with ExitStack() as readers:
+        end = half_copied(w, readers)
+        entries = w.entries()
+        page = copied_page(w, end)
+        overwrite(w.path, (page - 1) * 4096 + 2000)
+        a_checkpoint_fails(w)
+        assert not w.record([Draft(action="a.b")])[0].ok
+        assert isinstance(w.intake.failing.error, JournalTorn)
+        w.journal.close()
+        with pytest.raises(JournalBusy, match=r"pid \d+ \(python"):
+            Journal.open(w.path, patience=0.1)  # whose index says that it need not be copied
+    w.open()
+    assert w.entries() == entries
+    assert w.rooms.backup.verify(w.path) == []
+    w.close()
+
+
+def copied_page(w: World, end: wal_index.Position) -> int:
+    """A page that was copied, and that no later frame of the log has."""
+    with wal_of(w.path).open("rb") as log:
+        pages = list(wal._copied(log.fileno(), end))
+    assert pages
+    return pages[-1]
 
 
 def damage(file: Path, frame: int, at: str) -> None:
