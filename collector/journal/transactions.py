@@ -21,9 +21,10 @@ from collector.journal.recovery import mark_clean
 from collector.journal.wal import copy_again, wal_of, write_again
 from collector.journal.wal_index import Position, WalIndex
 
-UNSYNCED_FRAMES: Final = 256
-"""Pages in the write-ahead log without a sync (1 MiB) from which on a derived commit is synced too: so
-much must be written again in one go after a sync that failed."""
+UNSYNCED_FRAMES: Final = 1024
+"""Pages in the write-ahead log without a sync (4 MiB) from which on a derived commit is synced too: so
+much must be written again in one go after a sync that failed. A checkpoint is due by then, which syncs
+the log as well, so that only beside a reader there are syncs more than without this bound."""
 
 
 class Transactions:
