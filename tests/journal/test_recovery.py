@@ -158,7 +158,7 @@ def test_a_journal_of_an_older_version_has_no_mark_and_starts_as_ever(w: World) 
 
 def test_a_migration_beside_a_viewer_needs_no_empty_log_after_a_clean_stop(w: World) -> None:
     run = w.journal.connection.execute
-    for table in ("occurrences", "ids", "id_runs"):
+    for table in ("occurrences", "ids", "id_runs", "removed", "ring"):
         run(f"DROP TABLE {table}")
     run("DELETE FROM facts WHERE name = 'ids_key'")
     run("CREATE TABLE ids (id BLOB PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID")
