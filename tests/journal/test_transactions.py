@@ -190,6 +190,18 @@ def test_not_much_is_ever_unsynced(w: World) -> None:
     assert UNSYNCED_FRAMES / 2 < most < UNSYNCED_FRAMES * 1.2
 
 
+def test_not_much_is_ever_unsynced_of_a_log_that_began_anew_either(w: World) -> None:
+    with w.journal.transaction():
+        w.journal.set_fact("long", "x" * 600 * 4096)
+    derive(w)
+    w.journal.checkpoint()
+    most = 0
+    while w.journal._synced is not None:
+        most = max(most, position(w).frames)
+        derive(w, "anew", 20_000)
+    assert UNSYNCED_FRAMES / 2 < most < UNSYNCED_FRAMES * 1.2
+
+
 def test_where_the_index_cannot_be_found_every_commit_is_synced(
     w: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: Written
 ) -> None:
@@ -413,6 +425,9 @@ def test_a_checkpoint_says_whether_it_came_to_the_end(w: World) -> None:
         assert not w.journal.checkpoint()
         assert not w.journal.wipe()
         assert w.journal.frames >= 1, "what is left is left to do"
-    assert w.journal.checkpoint()
+    fill(w, 1)
+    with holding(w.path):  # of the newest state: all can be copied, and yet the log not be emptied
+        assert w.journal.checkpoint()
+        assert not w.journal.wipe()
     assert w.journal.wipe()
     assert w.journal.wal_bytes() == 0
