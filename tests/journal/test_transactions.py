@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -322,6 +323,29 @@ def test_a_log_that_does_not_read_back_is_left_to_a_start(
     assert [entry.seq for entry in w.entries()] == acknowledged
     assert w.rooms.backup.verify(w.path) == []
     w.close()
+
+
+def test_a_log_that_holds_another_commit_in_the_last_ones_place_is_noticed(
+    w: World, tmp_path: Path
+) -> None:
+    """What a commit left that had failed there before is a whole log too, but not the one that counts."""
+    fill(w, 20)
+    at = 32 + position(w).frames * 4120
+    copy = tmp_path / "copy.db"
+    shutil.copy(w.path, copy)
+    shutil.copy(wal_of(w.path), wal_of(copy))
+    derive(w)
+    other = sqlite3.connect(copy, isolation_level=None)
+    other.execute("PRAGMA wal_autocheckpoint = 0")
+    other.execute("INSERT INTO facts VALUES ('derived', ?)", ("y" * 3000,))
+    log = wal_of(copy).read_bytes()
+    other.close()
+    with wal_of(w.path).open("r+b") as file:
+        file.seek(at)
+        file.write(log[at:])
+    a_sync_fails(w)
+    assert not w.record([Draft(action="a.b")])[0].ok
+    assert isinstance(w.intake.failing.error, JournalTorn)
 
 
 # ── what checkpoints copied ─────────────────────────────────────────────────────────────────────
