@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -190,6 +191,18 @@ def test_not_much_is_ever_unsynced(w: World) -> None:
     assert UNSYNCED_FRAMES / 2 < most < UNSYNCED_FRAMES * 1.2
 
 
+def test_not_much_is_ever_unsynced_of_a_log_that_began_anew_either(w: World) -> None:
+    with w.journal.transaction():
+        w.journal.set_fact("long", "x" * 600 * 4096)
+    derive(w)
+    w.journal.checkpoint()
+    most = 0
+    while w.journal._synced is not None:
+        most = max(most, position(w).frames)
+        derive(w, "anew", 20_000)
+    assert UNSYNCED_FRAMES / 2 < most < UNSYNCED_FRAMES * 1.2
+
+
 def test_where_the_index_cannot_be_found_every_commit_is_synced(
     w: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: Written
 ) -> None:
@@ -312,6 +325,29 @@ def test_a_log_that_does_not_read_back_is_left_to_a_start(
     w.close()
 
 
+def test_a_log_that_holds_another_commit_in_the_last_ones_place_is_noticed(
+    w: World, tmp_path: Path
+) -> None:
+    """What a commit left that had failed there before is a whole log too, but not the one that counts."""
+    fill(w, 20)
+    at = 32 + position(w).frames * 4120
+    copy = tmp_path / "copy.db"
+    shutil.copy(w.path, copy)
+    shutil.copy(wal_of(w.path), wal_of(copy))
+    derive(w)
+    other = sqlite3.connect(copy, isolation_level=None)
+    other.execute("PRAGMA wal_autocheckpoint = 0")
+    other.execute("INSERT INTO facts VALUES ('derived', ?)", ("y" * 3000,))
+    log = wal_of(copy).read_bytes()
+    other.close()
+    with wal_of(w.path).open("r+b") as file:
+        file.seek(at)
+        file.write(log[at:])
+    a_sync_fails(w)
+    assert not w.record([Draft(action="a.b")])[0].ok
+    assert isinstance(w.intake.failing.error, JournalTorn)
+
+
 # ── what checkpoints copied ─────────────────────────────────────────────────────────────────────
 
 
@@ -413,6 +449,9 @@ def test_a_checkpoint_says_whether_it_came_to_the_end(w: World) -> None:
         assert not w.journal.checkpoint()
         assert not w.journal.wipe()
         assert w.journal.frames >= 1, "what is left is left to do"
-    assert w.journal.checkpoint()
+    fill(w, 1)
+    with holding(w.path):  # of the newest state: all can be copied, and yet the log not be emptied
+        assert w.journal.checkpoint()
+        assert not w.journal.wipe()
     assert w.journal.wipe()
     assert w.journal.wal_bytes() == 0
