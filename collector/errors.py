@@ -170,6 +170,10 @@ class JournalFull(JournalError):
     """No space is left on the device, and none could be made."""
 
 
+class JournalHeld(JournalFull):
+    """A reader keeps the write-ahead log from being checkpointed, and there is no room for more."""
+
+
 class JournalIOError(JournalError):
     """Reading or writing failed. `exit_code` is 77 where permissions are the reason."""
 

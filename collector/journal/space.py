@@ -39,6 +39,14 @@ class Reserve:
         """Whether the reserve is held and there is as much again beside it."""
         return self.held and self._available() >= self.size()
 
+    def room(self) -> int:
+        """Bytes that are free, with what the reserve would give up."""
+        try:
+            held = os.stat(self.path).st_size
+        except OSError:
+            held = 0
+        return self._available() + held
+
     def _available(self) -> int:
         stat = os.statvfs(self.path.parent)
         return stat.f_bavail * stat.f_frsize

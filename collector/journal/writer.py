@@ -32,6 +32,7 @@ from collector.journal.connection import (
     wal_of,
 )
 from collector.journal.cursors import cursor_fact
+from collector.journal.held import Held
 from collector.journal.id_index import SECRET
 from collector.journal.known_ids import KnownIds
 from collector.journal.rows import SELECT, entry
@@ -57,6 +58,8 @@ class Journal:
         self.connection = connection
         self.frames = 0.0
         """Pages written to the write-ahead log since it was last checkpointed, about."""
+        self.held = Held(path)
+        """Whether a reader keeps that from happening."""
         self.books = SqlBooks(connection)
         self.new = self.fact("journal_id") is None
         if self.new:
@@ -189,6 +192,7 @@ class Journal:
             row = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         busy, frames, copied = row
         self.frames = max(0, frames - copied)
+        self.held.note(frames, copied, busy=bool(busy))
         return not busy and frames == copied
 
     def wal_is_long(self, frames: float) -> bool:
@@ -264,6 +268,17 @@ class Journal:
             return os.stat(wal_of(self.path)).st_size
         except OSError:
             return 0
+
+    def growth(self) -> int:
+        """Bytes that a checkpoint of all that the log holds would add to the database file."""
+        run = self.connection.execute
+        with translated(self.path):
+            size: int = run("PRAGMA page_size").fetchone()[0]
+            pages: int = run("PRAGMA page_count").fetchone()[0]
+        try:
+            return max(0, pages * size - os.stat(self.path).st_size)
+        except OSError:
+            return pages * size
 
     def page_bytes(self) -> tuple[int, int]:
         """Bytes of pages in use, and of pages on the free list."""
