@@ -49,7 +49,10 @@ def _paths(settings: Settings) -> Findings:
 def _wal_max(settings: Settings) -> Findings:
     if 0 < settings.storage.wal_max < WAL_MAX_LEAST:
         bound, least = settings.storage.wal_max, WAL_MAX_LEAST >> 20
-        yield "storage.wal_max", f'{bound} bytes are too few; 0 (no bound), or at least "{least}MiB"'
+        yield (
+            "storage.wal_max",
+            f'{bound} bytes are too few; 0 (no bound), or at least "{least}MiB"',
+        )
 
 
 def _categories(settings: Settings) -> Findings:
