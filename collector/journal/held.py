@@ -55,7 +55,7 @@ class Held:
             self.look()
 
     def look(self) -> bool:
-        """Look who is there; whether one of those still is that were there at each look so far."""
+        """Look who is there; whether all still are that were there at each look so far, if any were."""
         self._looked_at = self.monotonic()
         self._latest = self._look(self._path)
         before, self._steady = self._steady, [h for h in self._steady if h in self._latest]
