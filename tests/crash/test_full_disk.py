@@ -21,6 +21,7 @@ from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
 from tests.requirements import need, need_tool
+from tests.snapshots import snapshot
 
 Make = Callable[..., RunningDaemon]
 TEXT = "x" * 900
@@ -123,6 +124,68 @@ def test_a_disk_that_is_full_from_the_start_is_said_too(make: Make, small_disk: 
     assert daemon.stop() == 0
     full, recovered = (daemon.entries(f"storage.{what}")[-1] for what in ("full", "recovered"))
     assert full["occurred_at"] < recovered["occurred_at"]
+
+
+# ── a reader that holds a snapshot ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("on_full", ["rotate", "suspend"])
+def test_a_reader_that_stays_until_nothing_fits_costs_nothing_and_needs_no_restart(
+    make: Make, small_disk: Path, on_full: str
+) -> None:
+    """Without the rule for room the log fills the disk, and what it holds no longer fits behind it."""
+    daemon = make(storage=f'on_full = "{on_full}"', state=small_disk).start(script=QUICK)
+    until(lambda: (small_disk / "events.db.reserve").exists())
+    stored: set[str] = set()
+    with daemon.line() as line:
+        with snapshot(daemon.database):
+            for _ in range(300):
+                accepted, turned_away = _record(line, 100)
+                stored |= {answer["id"] for answer in accepted}
+                assert {answer["code"] for answer in turned_away} <= {"storage_full"}
+                if not accepted:
+                    break
+            else:
+                pytest.fail("the log never outgrew the disk")
+            assert line.ask({"op": "status"})["status"]["journal"]["full"]
+            assert not line.ask({"action": "not.now"})["ok"]
+        until(lambda: line.ask({"action": "again.now"})["ok"], daemon.said, patience=5)
+        until(lambda: entries(daemon.database, "storage.recovered"), daemon.said)
+        assert len(_record(line, 200)[0]) == 200
+    assert daemon.stop() == 0
+    assert stored <= {entry["id"] for entry in daemon.entries("disk.filled")}
+    assert [e["metadata"] for e in daemon.entries("storage.full")] == [
+        {"on_full": on_full, "cause": "held"}
+    ]
+    assert daemon.entries("events.pruned") == []
+    assert verify(daemon.database) == []
+    daemon.start()
+    assert daemon.stop() == 0
+
+
+def test_a_disk_that_others_fill_while_a_reader_stays_costs_no_entry(
+    make: Make, small_disk: Path
+) -> None:
+    daemon = make(storage='on_full = "rotate"', state=small_disk).start(script=QUICK)
+    until(lambda: (small_disk / "events.db.reserve").exists())
+    with daemon.line() as line:
+        first = {answer["id"] for answer in _record(line, 1000)[0]}
+        with snapshot(daemon.database):
+            ballast = fill(small_disk, 1 << 20)
+            while True:
+                accepted, _ = _record(line, 50)
+                first |= {answer["id"] for answer in accepted}
+                if not accepted:
+                    break
+            asked = time.monotonic()
+            assert line.ask({"action": "not.now"})["code"] == "storage_full"
+            assert time.monotonic() - asked < 0.5, "nobody waits for a reader"
+            ballast.unlink()
+        until(lambda: line.ask({"action": "again.now"})["ok"], daemon.said)
+    assert daemon.stop() == 0
+    assert first <= {entry["id"] for entry in daemon.entries("disk.filled")}
+    assert daemon.entries("storage.recovered")
+    assert verify(daemon.database) == []
 
 
 def _accounted(daemon: RunningDaemon) -> None:
