@@ -77,8 +77,15 @@ class Intake:
         """Time spent on recording, in all and for the last group: decoding, commit and answers."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit; the janitor looks whether there is work."""
+        self.before_commit: Callable[[], None] = lambda: None
+        """Called within each transaction, with all of it written, while a reader holds a snapshot.
+
+        Raises `JournalHeld` where it must not be committed.
+        """
         self.failing = Failing(lambda: self._monotonic(), on_failure, self.counters)
-        self._committer = Committer(journal, admission, versions, self.failing, make_room)
+        self._committer = Committer(
+            journal, admission, versions, self.failing, make_room, lambda: self.before_commit()
+        )
         self._answers = Answers(self.counters, lost)
         self._pending = Pending()
         self._waiting_for_room: deque[Callable[[], None]] = deque()

@@ -32,6 +32,13 @@ ROTATE_ROOM: Final = 1.25
 MARGIN: Final = 8 * 1024 * 1024
 """Bytes to be left beside what a checkpoint would add to the database: a commit of 4 MiB is needed
 twice, in the log and then in the database."""
+CACHE: Final = 4 * 1024 * 1024
+"""Bytes that a transaction may still have to write to the log when it is committed: SQLite's cache
+(`PRAGMA cache_size`) holds so many, and what is more is in the log already."""
+AGAIN: Final = 3
+"""Room, in margins, at which recording goes on though the reader is still there."""
+
+HELD: Final = "a reader holds an old snapshot of the journal, and its log has no more room"
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +91,25 @@ class FullDisk:
         """Whether the log may not grow any more before it is checkpointed."""
         if self.wal_max and self._journal.wal_bytes() >= self.wal_max:
             return True
-        return self._journal.growth() + MARGIN > self.reserve.room()
+        return not self._fits(MARGIN)
+
+    def _fits(self, more: int) -> bool:
+        return self._journal.growth() + more <= self.reserve.room()
+
+    def check_commit(self) -> None:
+        """Within a transaction that may be larger than any margin: raises `JournalHeld` where the log,
+        with it, would not fit into the database any more.
+        """
+        if not self._fits(CACHE):
+            raise JournalHeld(f"{self._journal.path}: {HELD}")
+
+    def hold(self) -> None:
+        """A transaction was not committed for that: wait, and give back what it left in the log."""
+        self._begin(waiting=True)
+        try:
+            self._caught_up()
+        except JournalError as failure:
+            _log.error("the log could not be checkpointed: %s", failure)
 
     def watch(self) -> None:
         """Refuse to record while the log, which a reader holds, may not grow any more."""
@@ -94,7 +119,7 @@ class FullDisk:
     def try_again(self) -> None:
         """While waiting: go on if the reader has gone or there is room. Raises `JournalError`."""
         complete = self._caught_up()
-        if not complete and (self.short_of_room() or (self.full and not self._roomy_again())):
+        if not complete and not self._may_go_on():
             return
         self.waiting = False
         if complete and self.full:
@@ -127,7 +152,7 @@ class FullDisk:
     def _suspend(self) -> None:
         """Let the intake refuse for as long as the trouble asks for it."""
         if self.waiting:
-            self._intake.suspended = JournalHeld("a reader holds an old snapshot of the journal")
+            self._intake.suspended = JournalHeld(HELD)
         elif self.full and self.on_full == "suspend":
             self._intake.suspended = JournalFull("the disk is full")
         else:
@@ -158,6 +183,7 @@ class FullDisk:
             self._journal.wipe()
         else:
             self._begin(waiting=True)
+            self._journal.cut_log()
         return complete
 
     def _rotate(self) -> None:
@@ -184,6 +210,12 @@ class FullDisk:
             if self._journal.frames >= most and not self._journal.checkpoint():
                 return
         self._journal.checkpoint()
+
+    def _may_go_on(self) -> bool:
+        """Whether there is room for much more, though a reader is still there."""
+        if self.short_of_room() or not self._fits(AGAIN * MARGIN):
+            return False
+        return not self.full or self._roomy_again()
 
     def _roomy_again(self) -> bool:
         return self.reserve.take() and self.reserve.roomy()

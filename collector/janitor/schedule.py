@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
 from collector.core.retention import Limits
-from collector.errors import JournalError
+from collector.errors import JournalError, JournalHeld
 from collector.intake import RETRY_MOST, Intake
 from collector.janitor.alarm import Alarm
 from collector.janitor.announcements import Announcements
@@ -98,6 +98,7 @@ class Janitor:
         self._alarm = Alarm(journal, self._long_wal)
         self._looked_at = -1e9
         intake.on_commit = self._committed
+        intake.before_commit = self.disk.check_commit
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
 
@@ -245,6 +246,9 @@ class Janitor:
 
     def make_room(self, error: JournalError) -> bool:
         """If the disk is full, see that room is made; whether what failed is worth trying again."""
+        if isinstance(error, JournalHeld):
+            self.disk.hold()
+            return False
         if not self.disk.concerns(error):
             return False
         if not self.disk.full:

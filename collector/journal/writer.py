@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +46,10 @@ _INSERT_COMMON: Final = (
 )
 """Binding is what an insert costs most, so the columns that are nearly always empty are not bound."""
 PAGE: Final = 4096
+WAL_HEADER: Final = 32
+FRAME_HEADER: Final = 24
+"""Bytes before the first frame of a write-ahead log and before the page of each (SQLite's file format,
+4.1 and 4.2)."""
 ROWS_A_PAGE: Final = 35
 """Rows without long texts that fit into a page of the log, about."""
 
@@ -58,6 +62,8 @@ class Journal:
         self.connection = connection
         self.frames = 0.0
         """Pages written to the write-ahead log since it was last checkpointed, about."""
+        self._log_frames = 0
+        """Frames in the write-ahead log at the last checkpoint, copied or not."""
         self.held = Held(path)
         """Whether a reader keeps that from happening."""
         self.books = SqlBooks(connection)
@@ -192,6 +198,7 @@ class Journal:
             row = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         busy, frames, copied = row
         self.frames = max(0, frames - copied)
+        self._log_frames = frames
         self.held.note(frames, copied, busy=bool(busy))
         return not busy and frames == copied
 
@@ -219,6 +226,17 @@ class Journal:
                 return False
             raise translate(error, self.path) from error
         return not busy
+
+    def cut_log(self) -> None:
+        """Give back what a commit that failed has left in the log's file behind the last that did not.
+
+        SQLite writes over it, but does not cut the file before the log begins anew, and on a full disk
+        that may wait for this very room. For right after a checkpoint, and the one who may write.
+        """
+        size = WAL_HEADER + self._log_frames * (FRAME_HEADER + PAGE)
+        if 0 < size < self.wal_bytes():
+            with suppress(OSError):
+                os.truncate(wal_of(self.path), size)
 
     # ── devices ─────────────────────────────────────────────────────────────────────────────────
 

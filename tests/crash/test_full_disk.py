@@ -16,12 +16,17 @@ from typing import Any
 
 import pytest
 
+from collector.core.retention import Limits
+from collector.event import Draft
+from collector.janitor.full_disk import MARGIN
 from collector.journal.backup import verify
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
+from tests.journal.world import Resource, world
 from tests.requirements import need, need_tool
 from tests.snapshots import snapshot
+from tests.test_janitor import House, notes
 
 Make = Callable[..., RunningDaemon]
 TEXT = "x" * 900
@@ -161,6 +166,44 @@ def test_a_reader_that_stays_until_nothing_fits_costs_nothing_and_needs_no_resta
     assert verify(daemon.database) == []
     daemon.start()
     assert daemon.stop() == 0
+
+
+def test_a_commit_after_which_the_log_would_not_fit_any_more_is_refused(small_disk: Path) -> None:
+    """A group of large records takes twice its length in the log, and that again in the database: more
+    than any margin, so it is looked at before it is committed."""
+    with world(small_disk / "events.db", resources=[Resource("things", "thing")]) as w:
+        house = House(w, Limits(max_days=0, max_entries=0, max_bytes=0))
+        disk = house.janitor.disk
+        w.intake._committer._make_room = house.janitor.make_room
+        assert disk.reserve.take()
+        with snapshot(w.path):
+            kept = w.record(notes(3000, message="x" * 1000))
+            assert not w.journal.checkpoint()
+            growth = w.journal.growth()
+            assert growth > 2 * disk.reserve.size()
+            fill(small_disk, growth + MARGIN - disk.reserve.size() + (64 << 10))
+            assert not disk.short_of_room()
+            large = [
+                Draft(
+                    action="thing.updated",
+                    object_type="thing",
+                    object_id=str(n % 3),
+                    record={f"field{field}": f"{n}" + "y" * 1000 for field in range(60)},
+                )
+                for n in range(66)
+            ]
+            log = w.journal.wal_bytes()
+            assert {answer.code for answer in w.record(large)} == {"storage_full"}
+            assert disk.reserve.held
+            assert w.journal.wal_bytes() <= log, "what it had written to the log is cut off again"
+            assert disk.waiting
+        house.time += 2
+        house.janitor._wait_for_readers()
+        assert not disk.waiting
+        assert w.journal.growth() == 0
+        assert w.record(notes(1))[0].ok
+        assert w.journal.entries(kept[0].seq, kept[0].seq), "nothing had to go"
+    assert verify(small_disk / "events.db") == []
 
 
 def test_a_disk_that_others_fill_while_a_reader_stays_costs_no_entry(
