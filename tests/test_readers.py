@@ -178,7 +178,10 @@ def test_a_short_log_is_no_reason_to_refuse_on_a_disk_with_little_room(
 ) -> None:
     """Or each query on a small disk would stop recording."""
     house = watched(w, NO_LIMITS)
-    monkeypatch.setattr(house.janitor.disk.reserve, "_available", lambda: MIB)
+    reserve = house.janitor.disk.reserve
+    monkeypatch.setattr(reserve, "size", lambda: MIB)
+    assert reserve.take()
+    monkeypatch.setattr(reserve, "_available", lambda: 0)
     with snapshot(w):
         w.record(notes(100))
         assert not w.journal.checkpoint()

@@ -98,9 +98,9 @@ class FullDisk:
 
     def check_commit(self) -> None:
         """Within a transaction that may be larger than any margin: raises `JournalHeld` where the log,
-        with it, would not fit into the database any more.
+        with it, would not fit into the database any more. What fits into the reserve does.
         """
-        if not self._fits(CACHE):
+        if self._journal.growth() > self.reserve.held_bytes() and not self._fits(CACHE):
             raise JournalHeld(f"{self._journal.path}: {HELD}")
 
     def hold(self) -> None:

@@ -41,11 +41,14 @@ class Reserve:
 
     def room(self) -> int:
         """Bytes that are free, with what the reserve would give up."""
+        return self._available() + self.held_bytes()
+
+    def held_bytes(self) -> int:
+        """Bytes that the reserve would give up; 0 where it is not held."""
         try:
-            held = os.stat(self.path).st_size
+            return os.stat(self.path).st_size
         except OSError:
-            held = 0
-        return self._available() + held
+            return 0
 
     def _available(self) -> int:
         stat = os.statvfs(self.path.parent)
