@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,37 @@ def test_nothing_is_pruned_for_the_bytes_of_a_log_that_is_held(w: World) -> None
     house.settle(5)
     assert w.journal.page_bytes()[0] + w.journal.wal_bytes() <= limit * 1.05
     assert house.stored() > before * 0.9
+
+
+def test_pruning_for_bytes_waits_for_a_reader_that_stays_and_then_catches_up(w: World) -> None:
+    house = watched(w, NO_LIMITS)
+    flood(w, 6)
+    house.settle(5)
+    with snapshot(w):
+        w.record(notes(10))
+        before = house.stored()
+        house.janitor.limits = Limits(max_days=0, max_entries=0, max_bytes=3 * MIB)
+        for _ in range(30):
+            house.settle(1)
+        assert house.stored() == before + len(house.own("journal.held")) == before + 1
+    house.settle(5)
+    assert w.journal.page_bytes()[0] + w.journal.wal_bytes() <= 3 * MIB * 1.05
+
+
+def test_queries_that_overlap_do_not_keep_pruning_for_bytes_from_its_work(w: World) -> None:
+    """No checkpoint is ever complete, and yet nobody stays."""
+    house = watched(w, Limits(max_days=0, max_entries=0, max_bytes=3 * MIB))
+    with ExitStack() as readers:
+        for _ in range(40):
+            w.record(notes(200, message="x" * 1000))
+            with ExitStack() as next_one:
+                next_one.enter_context(snapshot(w))
+                w.record(notes(1))
+                readers.close()
+                house.settle(0.2)
+                assert w.journal.held.since is not None
+                readers.push(next_one.pop_all())
+        assert w.journal.page_bytes()[0] <= 3 * MIB * 1.1
 
 
 def test_pruning_by_number_and_age_goes_on_while_a_snapshot_is_held(w: World) -> None:

@@ -14,7 +14,7 @@ TRY_EVERY: Final = 1.0
 """Seconds after which a checkpoint is tried again though everybody known is still reading."""
 LOOK_EVERY: Final = 0.05
 """Seconds between looks whether one of them has left."""
-TRY_SHARE: Final = 20
+TRY_SHARE: Final = 100
 """A try costs more the longer the log is: it gets one part in so many of the time at most."""
 
 _log = logging.getLogger(__name__)

@@ -104,8 +104,8 @@ class Removal:
     def _used_excess(self, entries: int, limit: int) -> int:
         """How many entries have to go for their bytes: none for those that only a checkpoint frees.
 
-        The log counts, so it is emptied first. Where a reader keeps it from that for longer than a
-        query takes, pruning waits: it would add to the log.
+        The log counts, so it is emptied first. Where a reader keeps it from that, pruning waits: it
+        would add to the log. Queries that overlap, each of which is soon over, are no reason to wait.
         """
         if not limit:
             return 0
@@ -113,9 +113,11 @@ class Removal:
         log = self._journal.wal_bytes()
         if not surplus(used + log, limit):
             return 0
-        emptied = not log or self._wipe()
-        if not emptied and self._journal.held.seconds >= QUERY_SECONDS:
-            return 0
+        emptied, held = not log or self._wipe(), self._journal.held
+        if not emptied and held.since is not None:
+            queries = held.passed and held.seconds < QUERY_SECONDS
+            if not queries:
+                return 0
         return entries_for_bytes(used, limit, entries)
 
     def _lightened(self, excess: int, limit: int) -> Iterator[int]:

@@ -34,6 +34,8 @@ class Held:
     ) -> None:
         self.since: float | None = None
         """When the hold under way began, on the monotonic clock; None while there is none."""
+        self.passed = 0
+        """How many readers in a row have each let a checkpoint pass without one being complete."""
         self._path, self.monotonic, self._look = path, monotonic, look
         self._target = 0
         self._steady: list[Holder] = []
@@ -43,10 +45,11 @@ class Held:
     def note(self, frames: int, copied: int, *, busy: bool = False) -> None:
         """A checkpoint has copied so many of the log's frames; `busy` where it could not even begin."""
         if not busy and frames == copied:
-            self.since = None
+            self.since, self.passed = None, 0
             return
         passed = not busy and (copied >= self._target or frames < self._target)
         if self.since is None or passed:
+            self.passed += self.since is not None
             self.since = self.monotonic()
             self._target = frames
             self._steady = self._latest = self._look(self._path)
