@@ -12,6 +12,7 @@
     │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
+    │   │   └── JournalHeld  nor in the log, while a reader holds a snapshot                exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
     ├── AlreadyRunning       a live daemon holds the socket or the journal                  exit 69
     ├── PathTaken            something that is not ours stands where our file belongs       exit 73
