@@ -14,6 +14,7 @@
     │   ├── JournalFull      no space left, and none could be made                          exit 74
     │   │   └── JournalHeld  nor in the log, while a reader holds a snapshot                exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
+    │       └── JournalTorn  the log is not what was written to it                          exit 74
     ├── AlreadyRunning       a live daemon holds the socket or the journal                  exit 69
     ├── PathTaken            something that is not ours stands where our file belongs       exit 73
     ├── DaemonUnreachable    no daemon answers on the socket                                exit 69
@@ -181,6 +182,10 @@ class JournalIOError(JournalError):
     def __init__(self, message: str, exit_code: int = EXIT_IOERR) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class JournalTorn(JournalIOError):
+    """The log is no more what was written to it. Nothing may go on from there but a new start."""
 
 
 class AlreadyRunning(CollectorError):

@@ -205,6 +205,24 @@ def test_a_commit_that_works_ends_the_trouble(intake: Intake, clock: Clock) -> N
     assert intake.failing.since is None
 
 
+def test_events_that_were_refused_together_are_told_apart_when_they_are_sent_again(
+    intake: Intake, clock: Clock
+) -> None:
+    """An id that two of them shared would make the second a repeat of the first: lost."""
+    intake.trouble(JournalError("the disk is away"))
+    sinks = [Replies(), Replies()]
+    for n, sink in enumerate(sinks):
+        sender = Sender("unix", msgspec.structs.replace(PEER, pid=n + 1), ADA)
+        intake.submit(b'{"action":"a.b"}\n' * 3, sender, sink)
+    intake.flush()
+    ids = [reply["id"] for sink in sinks for reply in sink.lines]
+    assert len(set(ids)) == 6
+    clock.now += 3600
+    receipts = [intake.record(Draft(action="a.b", id=id_), source="queue") for id_ in ids]
+    assert [receipt.duplicate for receipt in receipts] == [False] * 6
+    assert [receipt.seq for receipt in receipts] == [1, 2, 3, 4, 5, 6]
+
+
 def test_other_rules_for_audited_objects_hold_from_the_next_group_on(intake: Intake) -> None:
     journal = intake.journal
 

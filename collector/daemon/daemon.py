@@ -208,10 +208,13 @@ class Daemon:
                     self.journal.delete_fact(RUNNING)
             except JournalError as error:
                 _log.error("the journal was not closed cleanly: %s", error)
-        self.journal.close()
+        self.journal.close(clean=self._writes_well())
         if self.socket_file is not None:
             self.socket_file.close()
         self.lock.release()
+
+    def _writes_well(self) -> bool:
+        return self.intake.failing.since is None and not self.failing.ended.done()
 
     def _record_start(self) -> None:
         """Say that we are there, and what became of the one before."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from collector.daemon.opening import mark_damaged
-from collector.errors import JournalCorrupt, JournalError, JournalFull
+from collector.errors import JournalBusy, JournalCorrupt, JournalError, JournalFull, JournalTorn
 from collector.intake import GIVE_UP_AFTER
 
 LINE_EVERY: Final = 10.0
@@ -39,8 +39,8 @@ class Failing:
         if isinstance(error, JournalCorrupt):
             mark_damaged(self._path)
             self.give_up(error)
-        elif (
-            not isinstance(error, JournalFull)
+        elif isinstance(error, JournalTorn) or (
+            not isinstance(error, JournalFull | JournalBusy)
             and since is not None
             and now - since >= GIVE_UP_AFTER
         ):

@@ -52,8 +52,6 @@ class Committer:
     def commit(self, batch: Batch) -> JournalError | None:
         """Store a batch, event by event if need be. An error is the disk's, and nothing is stored."""
         try:
-            if self._failing.since is not None:
-                self._journal.checkpoint()
             self._commit(batch)
         except JournalError as error:
             return self._commit_again(batch) if self._make_room(error) else error

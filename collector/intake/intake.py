@@ -322,7 +322,6 @@ class Intake:
         if self.failing.since is None or self.suspended is not None or self.failing.resting:
             return
         try:
-            self.journal.checkpoint()
             with self.journal.transaction():
                 self.journal.set_fact("opened", 1)
         except JournalError as error:

@@ -12,10 +12,11 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -32,14 +33,13 @@ from collector.errors import (
     JournalTooNew,
     PathTaken,
 )
+from collector.journal import recovery
 from collector.journal.converting import CONVERSIONS
+from collector.journal.wal import wal_of as wal_of
 
 SCHEMA_VERSION: Final = 3
 APPLICATION_ID: Final = 0x636F6C6C
 """`coll`, in the header of every journal."""
-CHECKPOINT_PATIENCE: Final = 5.0
-"""Seconds that the first checkpoint waits for readers to leave; see RELIABILITY in `docs/`."""
-
 WAL_BYTES: Final = 8 * 1024 * 1024
 """Length to which the write-ahead log's file is cut when it begins anew; above it, it is due."""
 
@@ -117,11 +117,6 @@ def refusable() -> Iterator[None]:
         raise RowRefused(str(error)) from error
 
 
-def wal_of(path: Path) -> Path:
-    """The write-ahead log beside a database."""
-    return path.with_name(path.name + "-wal")
-
-
 def schema() -> str:
     """The SQL of the current schema."""
     return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
@@ -130,7 +125,7 @@ def schema() -> str:
 def open_writer(
     path: Path,
     *,
-    patience: float = CHECKPOINT_PATIENCE,
+    patience: float = recovery.PATIENCE,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> sqlite3.Connection:
@@ -151,15 +146,35 @@ def open_writer(
     try:
         with translated(path):
             _configure(connection, path)
-            checkpoint_at_start(connection, path, patience, monotonic, sleep)
-            _trial_write(connection)
+            recovery.take_over(connection, path, patience, monotonic, sleep)
+        _sync_directory(path.parent)
     except UNREADABLE as error:
-        connection.close()
+        leave(connection, path)
         raise unreadable(path, error) from error
+    except OSError as error:
+        leave(connection, path)
+        raise JournalIOError(f"{path.parent}: {error.strerror}") from error
     except BaseException:
-        connection.close()
+        leave(connection, path)
         raise
     return connection
+
+
+def leave(connection: sqlite3.Connection, path: Path) -> None:
+    """Close without the checkpoint that SQLite adds to the last close: the log is the next start's.
+
+    For a log that may not be on the disk: copied into the database it would be lost itself.
+    """
+    keeper: sqlite3.Connection | None = None
+    with suppress(
+        sqlite3.Error, *UNREADABLE
+    ):  # a second connection makes the first one's close not the last
+        keeper = sqlite3.connect(f"file:{quote(os.fspath(path.absolute()))}?mode=ro", uri=True)
+        keeper.execute("BEGIN")
+        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    connection.close()
+    if keeper is not None:
+        keeper.close()  # it may only read, so it checkpoints nothing
 
 
 def _create(path: Path) -> None:
@@ -198,6 +213,7 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     run("PRAGMA temp_store = MEMORY")
     run("PRAGMA trusted_schema = OFF")
     run("PRAGMA secure_delete = ON")  # what was pruned must not be found in free pages
+    recovery.write_log_again(connection, path)
     if empty:
         run(f"PRAGMA application_id = {APPLICATION_ID}")
     migrate(connection, version)
@@ -248,34 +264,10 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def checkpoint_at_start(
-    connection: sqlite3.Connection,
-    path: Path,
-    patience: float,
-    monotonic: Callable[[], float],
-    sleep: Callable[[float], None],
-) -> None:
-    """Empty the write-ahead log before anything is acknowledged. Raises `JournalBusy` after a while.
-
-    After a failed fdatasync the log may hold commits that the disk does not; appending to them would
-    lose later, acknowledged ones at a power cut (seen at 39 of 61 crash points).
-    """
-    deadline = monotonic() + patience
-    while True:
-        try:
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            busy = 1
-        if not busy:
-            return
-        if monotonic() >= deadline:
-            raise JournalBusy(f"{path}: a reader holds an old snapshot; end it and start again")
-        sleep(0.05)
-
-
-def _trial_write(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT OR REPLACE INTO facts VALUES ('opened', 1)")
-    connection.execute("COMMIT")
+def _sync_directory(path: Path) -> None:
+    """Make the files' names durable; SQLite does it as well, and takes no notice where it fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

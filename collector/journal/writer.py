@@ -10,8 +10,7 @@ import os
 import secrets
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,19 +22,17 @@ from collector.event import Entry
 from collector.journal.books import SqlBooks
 from collector.journal.connection import (
     UNREADABLE,
-    WAL_BYTES,
     open_writer,
     refusable,
-    translate,
     translated,
     unreadable,
-    wal_of,
 )
 from collector.journal.cursors import cursor_fact
-from collector.journal.held import Held
 from collector.journal.id_index import SECRET
 from collector.journal.known_ids import KnownIds
 from collector.journal.rows import SELECT, entry
+from collector.journal.transactions import PAGE as PAGE
+from collector.journal.transactions import Transactions
 
 COLUMNS: Final = 18
 _ID: Final = "CAST(? AS BLOB)"
@@ -45,27 +42,15 @@ _INSERT_COMMON: Final = (
     f"INSERT INTO log VALUES (?, {_ID}, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '', ?, '', ?, ?)"
 )
 """Binding is what an insert costs most, so the columns that are nearly always empty are not bound."""
-PAGE: Final = 4096
-WAL_HEADER: Final = 32
-FRAME_HEADER: Final = 24
-"""Bytes before the first frame of a write-ahead log and before the page of each (SQLite's file format,
-4.1 and 4.2)."""
 ROWS_A_PAGE: Final = 35
 """Rows without long texts that fit into a page of the log, about."""
 
 
-class Journal:
+class Journal(Transactions):
     """An open journal. Create with `Journal.open`; close with `close`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self.path = path
-        self.connection = connection
-        self.frames = 0.0
-        """Pages written to the write-ahead log since it was last checkpointed, about."""
-        self._log_frames = 0
-        """Frames in the write-ahead log at the last checkpoint, copied or not."""
-        self.held = Held(path)
-        """Whether a reader keeps that from happening."""
+        super().__init__(connection, path)
         self.books = SqlBooks(connection)
         self.new = self.fact("journal_id") is None
         if self.new:
@@ -91,15 +76,6 @@ class Journal:
         except BaseException:
             connection.close()
             raise
-
-    def close(self) -> None:
-        """Checkpoint and close, leaving a database that a reader needs no write access to read."""
-        try:
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self.connection.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.Error:
-            pass  # a reader is there; the next start checkpoints, and its own connection reads on
-        self.connection.close()
 
     # ── facts ───────────────────────────────────────────────────────────────────────────────────
 
@@ -136,14 +112,7 @@ class Journal:
         floor: int = self.fact("last_seq", 0)
         return max(newest, floor)
 
-    # ── transactions ────────────────────────────────────────────────────────────────────────────
-
-    def begin(self) -> None:
-        """Start a transaction. Raises `JournalError`."""
-        try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.Error as error:
-            raise translate(error, self.path) from error
+    # ── within a transaction ────────────────────────────────────────────────────────────────────
 
     def insert(self, rows: Sequence[Row]) -> None:
         """Append rows of one length, within a transaction. Raises `RowRefused`, `JournalError`."""
@@ -152,91 +121,16 @@ class Journal:
             self.connection.executemany(sql, rows)
         self.frames += len(rows) / ROWS_A_PAGE
 
-    def commit(self) -> None:
-        """End the transaction; when this returns it is on the disk. Raises `JournalError`."""
-        try:
-            self.connection.execute("COMMIT")
-            self.frames += 1
-        except sqlite3.Error as error:
-            raise translate(error, self.path) from error
-
     def rollback(self) -> None:
         """Leave the transaction, if SQLite has not already left it, and forget what it brought."""
         self.books.forget()
-        if self.connection.in_transaction:
-            try:
-                self.connection.execute("ROLLBACK")
-            except sqlite3.Error:
-                pass  # an I/O error while rolling back: SQLite has left the transaction
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """`begin`, the body, `commit`; `rollback` where anything raises. Raises `JournalError`."""
-        self.begin()
-        try:
-            yield
-            self.commit()
-        except sqlite3.Error as error:
-            self.rollback()
-            raise translate(error, self.path) from error
-        except BaseException:
-            self.rollback()
-            raise
+        super().rollback()
 
     def committed(self, last_seq: int, ids: dict[bytes, int]) -> None:
         """Take over what a commit made true: the last seq and the ids that producers chose."""
         self.last_seq = last_seq
         if ids:
             self.ids.committed(ids)
-
-    def checkpoint(self) -> bool:
-        """Copy what the write-ahead log holds into the database; whether all of it could be.
-
-        A reader on an old snapshot keeps the rest for a later time. Raises `JournalError`.
-        """
-        with translated(self.path):
-            row = self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        busy, frames, copied = row
-        self.frames = max(0, frames - copied)
-        self._log_frames = frames
-        self.held.note(frames, copied, busy=bool(busy))
-        return not busy and frames == copied
-
-    def wal_is_long(self, frames: float) -> bool:
-        """Whether a checkpoint is due: after so many frames by count, or by the length of the file.
-
-        The count is an estimate from rows of the usual size. The length alone says nothing, since the
-        file is not cut before its next use.
-        """
-        return self.frames >= frames or (
-            self.frames >= frames / 16 and self.wal_bytes() > WAL_BYTES
-        )
-
-    def wipe(self) -> bool:
-        """Checkpoint and empty the write-ahead log's file, where old pages linger; whether it worked.
-
-        It does not while a reader is in the midst of an answer. Raises `JournalError`.
-        """
-        if not self.checkpoint():
-            return False
-        try:
-            busy = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                return False
-            raise translate(error, self.path) from error
-        return not busy
-
-    def cut_log(self) -> None:
-        """Give back what a commit that failed has left in the log's file behind the last that did not.
-
-        SQLite writes over it, but does not cut the file before the log begins anew, and on a full disk
-        that may wait for this very room. For right after a checkpoint, and the one who may write.
-        """
-        size = WAL_HEADER + self._log_frames * (FRAME_HEADER + PAGE)
-        if 0 < size < self.wal_bytes():
-            with suppress(OSError):
-                os.truncate(wal_of(self.path), size)
 
     # ── devices ─────────────────────────────────────────────────────────────────────────────────
 
@@ -279,13 +173,6 @@ class Journal:
         with translated(self.path):
             first = self.connection.execute("SELECT min(seq) FROM log").fetchone()[0]
         return self.last_seq + 1 if first is None else first
-
-    def wal_bytes(self) -> int:
-        """Size of the write-ahead log file."""
-        try:
-            return os.stat(wal_of(self.path)).st_size
-        except OSError:
-            return 0
 
     def growth(self) -> int:
         """Bytes that a checkpoint of all that the log holds would add to the database file."""

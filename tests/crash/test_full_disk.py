@@ -23,12 +23,14 @@ from collector.journal.backup import verify
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
+from tests.journal.readers import perhaps_held
 from tests.journal.world import Resource, world
 from tests.requirements import need, need_tool
 from tests.snapshots import snapshot
 from tests.test_janitor import House, notes
 
 Make = Callable[..., RunningDaemon]
+READERS = pytest.mark.parametrize("reader", [False, True], ids=["alone", "reader"])
 TEXT = "x" * 900
 QUICK = (
     "import collector.janitor.schedule as j, collector.cli as cli\n"
@@ -256,8 +258,9 @@ def _accounted(daemon: RunningDaemon) -> None:
         ("pwrite64", "ENOSPC", "storage_full"),
     ],
 )
+@READERS
 def test_a_failing_call_is_answered_and_the_same_connection_goes_on(
-    make: Make, calls_to_start: Counter[str], call: str, error: str, code: str
+    make: Make, calls_to_start: Counter[str], call: str, error: str, code: str, reader: bool
 ) -> None:
     strace = need_tool("strace")
     daemon = make()
@@ -269,7 +272,7 @@ def test_a_failing_call_is_answered_and_the_same_connection_goes_on(
     daemon.start(prefix=prefix)
     answers: list[dict[str, Any]] = []
     waiting = _events(40)
-    with daemon.line() as line:
+    with daemon.line() as line, perhaps_held(daemon.database, reader):
         for event in waiting:
             answer = line.ask(event)
             answers.append(answer)
@@ -307,8 +310,9 @@ def calls_to_start(tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
     return Counter(re.findall(r"(fdatasync|pwrite64)\(", trace.read_text()))
 
 
+@READERS
 def test_a_disk_that_goes_on_failing_ends_the_daemon_with_74(
-    make: Make, calls_to_start: Counter[str]
+    make: Make, calls_to_start: Counter[str], reader: bool
 ) -> None:
     strace = need_tool("strace")
     daemon = make()
@@ -323,15 +327,18 @@ def test_a_disk_that_goes_on_failing_ends_the_daemon_with_74(
     prefix = [strace, *WATCHING, "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
     daemon.start(prefix=prefix, script=script)
     acknowledged = []
-    with daemon.line() as line:
-        try:
-            while True:
-                answer = line.ask({"action": "disk.filled"})
-                if answer["ok"]:
-                    acknowledged.append(answer["seq"])
-        except (EOFError, OSError):
-            pass
-    assert daemon.ended() == 74, daemon.said()
+    with perhaps_held(daemon.database, reader):
+        with daemon.line() as line:
+            try:
+                while True:
+                    answer = line.ask({"action": "disk.filled"})
+                    if answer["ok"]:
+                        acknowledged.append(answer["seq"])
+            except (EOFError, OSError):
+                pass
+        assert daemon.ended() == 74, daemon.said()
+        if reader:  # after such an end it is waited for
+            assert daemon.fails() == 75
     critical = [text for text in daemon.said().splitlines() if "cannot be written" in text]
     assert len(critical) == 1  # not one for each failure
     daemon.start()
@@ -348,13 +355,13 @@ SHUTDOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN; with flag 2 (NOLOGFLUSH) the file system stops as at a power cut."""
 
 
-@pytest.mark.parametrize("round_", range(3))
+@pytest.mark.parametrize(("round_", "reader"), [(0, False), (1, True), (2, True), (3, False)])
 def test_what_was_acknowledged_outlives_a_power_cut(
-    make: Make, small_disk: Path, tmp_path: Path, round_: int
+    make: Make, small_disk: Path, tmp_path: Path, round_: int, reader: bool
 ) -> None:
     daemon = make(state=small_disk).start()
     acknowledged: dict[str, int] = {}
-    with daemon.line() as line:
+    with daemon.line() as line, perhaps_held(daemon.database, reader):
         for _ in range(20 + 13 * round_):
             accepted, _ = _record(line, 7)
             acknowledged.update({answer["id"]: answer["seq"] for answer in accepted})

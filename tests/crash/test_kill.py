@@ -4,6 +4,7 @@ Half of the kills come at a random time, from the first instant of the start on.
 at the N-th write or sync of the process (by strace), so that starts, checkpoints, prunes and the
 followers' writes are hit in their midst and not only when a clock happens to point there.
 After each kill the files are copied as they lie, and the copy is what a new start would find.
+In half of the rounds somebody looks at the journal all the time, one snapshot after the other.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import random
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from collector.journal.backup import verify
 from tests.crash.producers import Producer
 from tests.daemon.harness import RunningDaemon, until
+from tests.journal.readers import holding
 from tests.requirements import need_tool
 
 ROUNDS: Final = int(os.environ.get("COLLECTOR_KILL_ROUNDS", "20"))
@@ -47,10 +51,11 @@ def test_what_was_acknowledged_outlives_kill_9_at_any_moment(
     for producer in producers:
         producer.start()
     for number in range(ROUNDS):
-        if number % 2:
-            _killed_at_a_time(daemon, chance)
-        else:
-            _killed_at_a_call(daemon, chance, strace)
+        with Viewer(daemon.database) if number % 4 < 2 else nullcontext():
+            if number % 2:
+                _killed_at_a_time(daemon, chance)
+            else:
+                _killed_at_a_call(daemon, chance, strace)
         ledger.check(_copied(daemon, tmp_path / "copy"), f"round {number}, seed {seed}")
     daemon.start()
     for producer in producers:
@@ -87,6 +92,34 @@ def _copied(daemon: RunningDaemon, folder: Path) -> Path:
         if file.exists():
             shutil.copy(file, folder)
     return folder / daemon.database.name
+
+
+class Viewer(threading.Thread):
+    """Holds snapshots of a journal, each for some tenths of a second, for as long as the block lasts.
+
+    A start waits for them; without a pause it would end with 75, since it comes after a crash.
+    """
+
+    def __init__(self, database: Path) -> None:
+        super().__init__(daemon=True)
+        self._database = database
+        self._over = threading.Event()
+
+    def __enter__(self) -> Viewer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            try:
+                with holding(self._database):
+                    self._over.wait(0.3)
+            except sqlite3.Error:
+                continue  # there is no journal yet, or it is not for reading just now
 
 
 class Ledger:

@@ -19,6 +19,7 @@ import pytest
 
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, until
+from tests.journal.readers import perhaps_held
 from tests.requirements import need_tool
 
 CALLS: Final = "pwrite64,fdatasync,fsync,recvfrom,sendto,sendmsg,write,writev"
@@ -68,10 +69,11 @@ def strace() -> str:
     return need_tool("strace")
 
 
+@pytest.mark.parametrize("reader", [False, True], ids=["alone", "reader"])
 def test_every_acknowledgement_follows_the_sync_that_covers_it(
-    strace: str, make: Callable[..., RunningDaemon], tmp_path: Path
+    strace: str, make: Callable[..., RunningDaemon], tmp_path: Path, reader: bool
 ) -> None:
-    sends, early = _watched(make(), strace, tmp_path / "trace")
+    sends, early = _watched(make(), strace, tmp_path / "trace", reader=reader)
     assert sends >= 300
     assert early == []
 
@@ -86,18 +88,24 @@ def test_a_daemon_that_breaks_the_order_is_noticed(
 
 
 def _watched(
-    daemon: RunningDaemon, strace: str, trace: Path, script: str | None = None
+    daemon: RunningDaemon,
+    strace: str,
+    trace: Path,
+    script: str | None = None,
+    *,
+    reader: bool = False,
 ) -> tuple[int, list[str]]:
     """Acknowledgements sent under load, and those that came before their sync."""
     prefix = [strace, *WATCHING, "-yy", "-s", "16", "-o", str(trace)]
     prefix += ["-e", f"trace={CALLS}"]
     daemon.start(prefix=prefix, script=script)
     senders = [threading.Thread(target=_send, args=(daemon.socket,)) for _ in range(3)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
-    daemon.kill()
+    with perhaps_held(daemon.database, reader):
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        daemon.kill()
     until(lambda: trace.exists())
     return _judged(trace.read_text())
 

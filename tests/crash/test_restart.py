@@ -2,27 +2,31 @@
 
 A failed fdatasync leaves frames in the write-ahead log that programs can read and the disk will never
 have. A daemon that came back and appended to them would acknowledge what a power cut then takes away:
-on the disk its frames stand behind a hole. So a start empties the log before it listens. Every power
-cut after the restart is replayed, from the recorded writes; a daemon that does not empty the log shows
-that the replay would see it.
+on the disk its frames stand behind a hole. So a start writes the log again and empties it before it
+listens. Every power cut after the restart is replayed, from the recorded writes; a daemon that does
+neither shows that the replay would see it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from tests.crash.disk import STRACE, Call, Disk, acknowledged, calls
+import pytest
+
+from tests.crash.disk import STRACE, Call, Disk, calls
+from tests.crash.power_cuts import Seen, cut_everywhere, replayed
 from tests.daemon.harness import Line, RunningDaemon, until
+from tests.journal.readers import perhaps_held
 from tests.requirements import need_tool
 
-NO_CHECKPOINT: Final = """
+AS_IT_LIES: Final = """
 import collector.journal.connection as c, collector.cli as cli
-c.checkpoint_at_start = lambda *arguments: None
+c.recovery.write_log_again = lambda *arguments: None
+c.recovery.emptied = lambda *arguments: True
 raise SystemExit(cli.main())
 """
 SYNCS: Final = 40
@@ -32,35 +36,29 @@ BATCH: Final = 60
 LATER: Final = 40
 """Events acknowledged after the restart, one at a time."""
 
+READERS = pytest.mark.parametrize("reader", [False, True], ids=["alone", "reader"])
 Make = Callable[..., RunningDaemon]
 
 
-class Seen(NamedTuple):
-    """What the power cuts of a replay have shown: how many, of how many acknowledged events, and
-    what of those was not found afterwards."""
-
-    cuts: int
-    acknowledged: int
-    lost: list[str]
-
-
+@READERS
 def test_a_restart_after_a_failed_sync_loses_nothing_at_any_power_cut(
-    make: Make, tmp_path: Path
+    make: Make, tmp_path: Path, reader: bool
 ) -> None:
-    seen = _restarted(make(), tmp_path)
+    seen = _restarted(make(), tmp_path, reader=reader)
     assert seen.acknowledged >= LATER
     assert seen.cuts >= 60
     assert seen.lost == []
 
 
-def test_a_restart_that_does_not_empty_the_log_is_noticed(make: Make, tmp_path: Path) -> None:
-    seen = _restarted(make(), tmp_path, NO_CHECKPOINT)
+def test_a_restart_that_takes_the_log_as_it_lies_is_noticed(make: Make, tmp_path: Path) -> None:
+    seen = _restarted(make(), tmp_path, AS_IT_LIES)
     assert seen.acknowledged >= LATER
     assert len(seen.lost) >= LATER
 
 
+@READERS
 def test_a_daemon_that_goes_on_after_a_failed_sync_loses_nothing_at_any_power_cut(
-    make: Make, tmp_path: Path
+    make: Make, tmp_path: Path, reader: bool
 ) -> None:
     daemon, strace = make(), need_tool("strace")
     daemon.start()
@@ -69,42 +67,47 @@ def test_a_daemon_that_goes_on_after_a_failed_sync_loses_nothing_at_any_power_cu
     inject = f"inject=fdatasync:error=EIO:when={SYNCS}..{SYNCS + 1}"
     trace = tmp_path / "trace"
     daemon.start(prefix=[strace, *STRACE, "-o", str(trace), "-e", inject])
-    with daemon.line() as line:
+    with daemon.line() as line, perhaps_held(daemon.database, reader):
         _until_it_fails(line)
         until(lambda: line.ask(_event(0))["ok"], daemon.said)
         for number in range(LATER):
             assert line.ask(_event(number))["ok"]
     _kill(daemon)
     made = calls(trace.read_text())
-    told = _replayed(disk, made, until_failed=True)
-    seen = _cut_everywhere(disk, made, told, tmp_path / "cut")
+    told = replayed(disk, made, until_failed=True)
+    seen = cut_everywhere(disk, made, told, tmp_path / "cut")
     assert seen.acknowledged >= LATER
     assert seen.cuts >= 60
     assert seen.lost == []
 
 
-def _restarted(daemon: RunningDaemon, folder: Path, script: str | None = None) -> Seen:
-    """Have a commit's sync fail, kill, start again as `script` has it, record, and cut the power."""
+def _restarted(
+    daemon: RunningDaemon, folder: Path, script: str | None = None, *, reader: bool = False
+) -> Seen:
+    """Have a commit's sync fail, kill, start again as `script` has it, record, and cut the power.
+
+    A reader leaves with the killed daemon: beside it there would be no start.
+    """
     strace = need_tool("strace")
     daemon.start()
     assert daemon.stop() == 0
     disk = Disk(daemon.database, daemon.database.with_name("events.db-wal"))
-    told = _replayed(disk, _failed(daemon, strace, folder / "failed"))
+    told = replayed(disk, _failed(daemon, strace, folder / "failed", reader))
     daemon.start(prefix=[strace, *STRACE, "-o", str(folder / "again")], script=script)
     with daemon.line() as line:
         for number in range(LATER):
             assert line.ask(_event(number))["ok"]
     _kill(daemon)
-    return _cut_everywhere(disk, calls((folder / "again").read_text()), told, folder / "cut")
+    return cut_everywhere(disk, calls((folder / "again").read_text()), told, folder / "cut")
 
 
-def _failed(daemon: RunningDaemon, strace: str, trace: Path) -> Iterator[Call]:
+def _failed(daemon: RunningDaemon, strace: str, trace: Path, reader: bool) -> Iterator[Call]:
     """The calls of a run whose disk fails in the midst of recording, until it is killed."""
     inject = f"inject=fdatasync:error=EIO:when={SYNCS}+"
     daemon.start(prefix=[strace, *STRACE, "-o", str(trace), "-e", inject])
-    with daemon.line() as line:
+    with daemon.line() as line, perhaps_held(daemon.database, reader):
         _until_it_fails(line)
-    _kill(daemon)
+        _kill(daemon)
     return calls(trace.read_text())
 
 
@@ -126,51 +129,3 @@ def _kill(daemon: RunningDaemon) -> None:
 
 def _event(number: int) -> dict[str, Any]:
     return {"action": "power.cut", "metadata": {"n": number, "text": "x" * 300}}
-
-
-def _replayed(disk: Disk, trace: Iterator[Call], *, until_failed: bool = False) -> set[int]:
-    """What was acknowledged in a trace, or the part of it before a failure, once it is replayed."""
-    told: set[int] = set()
-    for call in trace:
-        disk.replay(call)
-        told.update(acknowledged(call))
-        if until_failed and call.failed:
-            break
-    return told
-
-
-def _cut_everywhere(disk: Disk, trace: Iterator[Call], told: set[int], folder: Path) -> Seen:
-    """Cut the power after each call of a trace, and look for what had been acknowledged by then."""
-    folder.mkdir()
-    cuts, lost = 0, []
-    found: dict[bool, tuple[dict[str, bytes], set[int]]] = {}
-    for call in trace:
-        seqs = acknowledged(call)
-        told.update(seqs)
-        if not disk.replay(call) and not seqs:
-            continue
-        cuts += 1
-        for kept in (False, True):
-            left = disk.left(kept=kept)
-            # Many calls change nothing of what a cut leaves: SQLite would find the same in the same.
-            if kept not in found or found[kept][0] != left:
-                found[kept] = left, _recovered(left, folder)
-            gone = told - found[kept][1]
-            if gone:
-                lost.append(f"{len(gone)} after call {cuts} ({call.name}), {kept=}")
-    return Seen(cuts, len(told), lost)
-
-
-def _recovered(files: dict[str, bytes], folder: Path) -> set[int]:
-    """The seqs that SQLite finds in what is left of a journal."""
-    for name in ("events.db", "events.db-wal", "events.db-shm"):
-        (folder / name).unlink(missing_ok=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    connection = sqlite3.connect(folder / "events.db")
-    try:
-        connection.execute("PRAGMA synchronous = OFF")  # this copy need not outlive anything
-        assert connection.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        return {seq for (seq,) in connection.execute("SELECT seq FROM log")}
-    finally:
-        connection.close()

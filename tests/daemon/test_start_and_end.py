@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from collector.journal.backup import verify
 from tests.daemon.harness import RunningDaemon, until
+from tests.journal.readers import held_elsewhere
 from tests.requirements import need, need_root, need_tool
 
 Make = Callable[..., RunningDaemon]
@@ -313,24 +315,53 @@ def _root_page(database: Path, table: str) -> int:
     return int(row[0])
 
 
-def test_a_reader_with_an_old_snapshot_makes_the_start_try_again_later(make: Make) -> None:
+def test_after_a_crash_a_reader_with_an_old_snapshot_makes_the_start_try_again_later(
+    make: Make,
+) -> None:
     daemon = make().start()
     with daemon.line() as line:
         line.ask(*[GOOD] * 50)
-    reader = sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True, isolation_level=None)
-    try:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM log").fetchone()
+    with held_elsewhere(daemon.database) as pid:
         with daemon.line() as line:
             line.ask(*[GOOD] * 50)
         daemon.kill()
         assert daemon.fails() == 75
-        assert "reader" in daemon.said()
-    finally:
-        reader.close()
+        assert f"a reader holds an old snapshot: pid {pid} (python" in daemon.said()
     daemon.start()
     assert daemon.stop() == 0
     assert len(daemon.entries("thing.done")) == 100
+
+
+def test_after_a_clean_stop_a_reader_does_not_keep_the_daemon_down(make: Make) -> None:
+    daemon = make().start()
+    with held_elsewhere(daemon.database) as pid:
+        for _ in range(2):
+            with daemon.line() as line:
+                assert line.ask(*[GOOD] * 50)["ok"]
+            assert daemon.stop() == 0
+            daemon.start()
+            assert f"a reader holds a snapshot: pid {pid} (python" in daemon.said()
+        with daemon.line() as line:
+            assert line.ask(GOOD)["ok"]
+        daemon.kill()
+        assert daemon.fails() == 75, "that was no clean stop"
+    daemon.start()
+    assert daemon.stop() == 0
+    assert len(daemon.entries("thing.done")) == 101
+    started = [entry["metadata"]["previous"] for entry in daemon.entries("collector.started")]
+    assert started == ["first", "clean", "clean", "unclean"]
+    assert verify(daemon.database) == []
+
+
+def test_a_start_that_fails_beside_a_reader_leaves_a_clean_journal_clean(make: Make) -> None:
+    daemon = make().start()
+    with held_elsewhere(daemon.database):
+        assert daemon.stop() == 0
+        daemon.socket.write_text("not a socket")
+        assert daemon.fails() == 73
+        daemon.socket.unlink()
+        daemon.start()
+        assert daemon.stop() == 0
 
 
 def test_a_read_only_file_system_is_74(make: Make, tmp_path: Path) -> None:

@@ -61,14 +61,9 @@ def derived(journal: Journal) -> Iterator[None]:
     acknowledged commit syncs the write-ahead log up to and including them, and if none follows, losing
     them costs the work of deriving them again.
     """
-    run = journal.connection.execute
-    run("PRAGMA synchronous = NORMAL")
-    try:
-        with journal.transaction():
-            yield
-        journal.frames += DERIVED_FRAMES
-    finally:
-        run("PRAGMA synchronous = FULL")
+    with journal.unsynced():
+        yield
+    journal.frames += DERIVED_FRAMES
 
 
 class Segmented(Follower):
