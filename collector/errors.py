@@ -12,6 +12,7 @@
     │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
+    │   │   └── JournalHeld  nor in the log, while a reader holds a snapshot                exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
     │       └── JournalTorn  the log is not what was written to it                          exit 74
     ├── AlreadyRunning       a live daemon holds the socket or the journal                  exit 69
@@ -169,6 +170,10 @@ class JournalTooNew(JournalError):
 
 class JournalFull(JournalError):
     """No space is left on the device, and none could be made."""
+
+
+class JournalHeld(JournalFull):
+    """A reader keeps the write-ahead log from being checkpointed, and there is no room for more."""
 
 
 class JournalIOError(JournalError):

@@ -201,6 +201,8 @@ OWN_ACTIONS: Final = (
     "events.exported",
     "events.lost",
     "events.pruned",
+    "journal.held",
+    "journal.released",
     "key.created",
     "key.revoked",
     "network.restored",

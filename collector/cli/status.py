@@ -63,7 +63,7 @@ def _plain(name: str, value: Any) -> str:
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_flat(each)}" for name, each in value.items()) or "-"
+        return ", ".join(f"{name}: {_plain(name, each)}" for name, each in value.items()) or "-"
     if isinstance(value, list):
         return ", ".join(map(_flat, value)) or "-"
     if isinstance(value, bool):

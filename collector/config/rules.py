@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from collector.config.keys import nearest
-from collector.config.schema import Settings
+from collector.config.schema import WAL_MAX_LEAST, Settings
 from collector.errors import ConfigError
 from collector.event import CATEGORIES
 from collector.paths import SUN_PATH_MAX
@@ -43,6 +43,15 @@ def _paths(settings: Settings) -> Findings:
         yield (
             "sources.unix.path",
             f"longer than the {SUN_PATH_MAX} bytes that a Unix socket's path may have: {socket}",
+        )
+
+
+def _wal_max(settings: Settings) -> Findings:
+    if 0 < settings.storage.wal_max < WAL_MAX_LEAST:
+        bound, least = settings.storage.wal_max, WAL_MAX_LEAST >> 20
+        yield (
+            "storage.wal_max",
+            f'{bound} bytes are too few; 0 (no bound), or at least "{least}MiB"',
         )
 
 
@@ -115,6 +124,7 @@ def _forward(settings: Settings) -> Findings:
 
 _RULES: Final[dict[Callable[[Settings], Findings], tuple[str, ...]]] = {
     _paths: ("storage.path", "sources.unix.path"),
+    _wal_max: ("storage.wal_max",),
     _categories: ("categories", "retention.categories"),
     _health: ("health.timeout", "health.interval"),
     _limits: ("sources.unix.limits.connections", "sources.unix.limits.connections_per_uid"),

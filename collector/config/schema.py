@@ -36,6 +36,9 @@ BYTES_MAX: Final = 1 << 50
 MAX_BYTES_LEAST: Final = 1 << 20
 """The least limit in bytes but 0 (none): an empty journal with its indexes takes a good part."""
 
+WAL_MAX_LEAST: Final = 16 << 20
+"""The least bound of the log in bytes but 0: its file is 8 MiB in quiet, and a commit may add 4."""
+
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86_400
@@ -47,6 +50,7 @@ class Storage(Struct, frozen=True, kw_only=True):
     path: Path = ""
     on_full: Literal["rotate", "suspend"] = "rotate"
     on_corrupt: Literal["quarantine", "fail"] = "quarantine"
+    wal_max: Annotated[Bytes, Meta(ge=0, le=1 << 50)] = 0
 
 
 class CategoryRetention(Struct, frozen=True, kw_only=True):

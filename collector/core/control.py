@@ -122,6 +122,7 @@ class Metrics(Struct, kw_only=True):
     connections: int
     start_time: float
     recording: bool
+    held_seconds: float
 
 
 class Control(Protocol):

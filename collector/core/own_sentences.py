@@ -123,6 +123,22 @@ def _stepped(entry: Entry) -> str:
     return "the clock jumped"
 
 
+def _held(entry: Entry) -> str:
+    pid, comm, verb = (entry.metadata.get(key) for key in ("pid", "comm", "verb"))
+    name = f"collector {verb}" if isinstance(verb, str) and verb else comm
+    if not isinstance(pid, int) or isinstance(pid, bool):
+        reader = "a reader of another pid namespace"
+    else:
+        reader = f"{name} (pid {pid})" if isinstance(name, str) and name else f"pid {pid}"
+    return f"{reader} keeps reading an old state of the journal, whose log grows"
+
+
+def _full(entry: Entry) -> str:
+    if entry.metadata.get("cause") == "held":
+        return "no room is left for the journal's log while an old state of the journal is read"
+    return "the disk is full"
+
+
 def _who(entry: Entry) -> str:
     actor = entry.actor
     return (actor and (actor.name or actor.id or actor.type)) or "somebody"
@@ -156,11 +172,13 @@ OWN: Final[dict[str, Callable[[Entry], str]]] = {
     "events.exported": _exported,
     "events.lost": _lost_events,
     "events.pruned": _pruned,
+    "journal.held": _held,
+    "journal.released": _always("the old state of the journal is no longer read"),
     "key.created": _key("created"),
     "key.revoked": _key("revoked"),
     "network.restored": _always("the network can be observed again"),
     "network.unobservable": _unobservable,
-    "storage.full": _always("the disk is full"),
+    "storage.full": _full,
     "storage.quarantined": _always("the journal was damaged and set aside; a new one was begun"),
     "storage.recovered": _always("there is room on the disk again"),
 }

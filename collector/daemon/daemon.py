@@ -109,6 +109,7 @@ class Daemon:
             limits_of(config, self.journal),
             interval=config.retention.interval,
             on_full=config.storage.on_full,
+            wal_max=config.storage.wal_max,
             wall=self.wall,
             monotonic=self.monotonic,
             clock=self.clock,

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def status(daemon: Daemon) -> dict[str, Any]:
     """Plain JSON values for people and scripts."""
     journal, intake, janitor = daemon.journal, daemon.intake, daemon.janitor
-    failing = intake.failing.since is not None or intake.suspended
+    failing = intake.failing.since is not None or intake.suspended is not None
+    error = intake.failing.error or intake.suspended
     return {
         "state": "failing" if failing else "recording",
-        "error": str(intake.failing.error) if intake.failing.error else None,
+        "error": str(error) if error else None,
         "pid": os.getpid(),
         "uptime": round(daemon.wall() - daemon.began, 1),
         "database": str(daemon.path),
@@ -87,7 +88,8 @@ def metrics(daemon: Daemon) -> Metrics:
         lagged=daemon.hub.lagged,
         connections=daemon.unix.status()["connections"] if daemon.unix is not None else 0,
         start_time=daemon.began,
-        recording=intake.failing.since is None and not intake.suspended,
+        recording=intake.failing.since is None and intake.suspended is None,
+        held_seconds=journal.held.seconds if journal.held.lasts else 0.0,
     )
 
 

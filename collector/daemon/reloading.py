@@ -59,6 +59,7 @@ def reload(daemon: Daemon, caller: Caller | None) -> None:
     daemon.janitor.limits = limits_of(config, daemon.journal)
     daemon.janitor.interval = config.retention.interval
     daemon.janitor.disk.on_full = config.storage.on_full
+    daemon.janitor.disk.wal_max = config.storage.wal_max
     daemon.janitor.look_soon()
     if daemon.unix is not None:
         daemon.unix.limits = config.sources.unix.limits

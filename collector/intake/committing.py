@@ -40,10 +40,12 @@ class Committer:
         versions: Versions,
         failing: Failing,
         make_room: Callable[[JournalError], bool],
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self.admission, self.versions = admission, versions
         """The rules of the configuration; a reload brings others, between two batches."""
         self._journal, self._failing, self._make_room = journal, failing, make_room
+        self._before_commit = before_commit
         self._epoch = 0
         self._warnings: dict[int, list[str]] = {}
 
@@ -81,6 +83,8 @@ class Committer:
             with translated(journal.path):
                 admitted = self._append(batch, seq, known, parsed)
             if admitted.end > seq or batch.devices:
+                if journal.held.since is not None:
+                    self._before_commit()
                 journal.commit()
             else:
                 self._roll_back()  # nothing but repeats: the dictionaries keep no trace either

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from collector.errors import JournalCorrupt, JournalError, JournalFull, Rejected
+from collector.errors import JournalCorrupt, JournalError, JournalFull, JournalHeld, Rejected
 from collector.event import Draft
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
@@ -66,6 +66,12 @@ def rejection(error: JournalError | None) -> Rejected:
     """The answer to an event that could not be written."""
     if isinstance(error, JournalCorrupt):
         return Rejected("failed", "the journal is damaged; the daemon restarts with a fresh one")
+    if isinstance(error, JournalHeld):
+        return Rejected(
+            "storage_full",
+            "no space is left for the journal's log while a reader holds an old snapshot; `collector"
+            " status` names it; send again when it has ended",
+        )
     if isinstance(error, JournalFull):
         return Rejected("storage_full", "no space is left for the journal; free some, send again")
     return Rejected("io_error", "the journal cannot be written; send again with the same id")

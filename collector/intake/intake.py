@@ -67,8 +67,8 @@ class Intake:
         self.hub = hub
         self.counters: Counter[str] = Counter()
         self.draining = False
-        self.suspended = False
-        """The disk is full and `on_full` is `suspend`: only the daemon's own word on it gets in."""
+        self.suspended: JournalFull | None = None
+        """Why nothing may be written for now but the daemon's own word on that; None: it may."""
         self.commit_seconds = histogram(*COMMIT_SECONDS)
         self.batch_events = histogram(*BATCH_EVENTS)
         self.last_commit = monotonic()
@@ -77,8 +77,15 @@ class Intake:
         """Time spent on recording, in all and for the last group: decoding, commit and answers."""
         self.on_commit: Callable[[], None] = lambda: None
         """Called after each commit; the janitor looks whether there is work."""
+        self.before_commit: Callable[[], None] = lambda: None
+        """Called within each transaction, with all of it written, while a reader holds a snapshot.
+
+        Raises `JournalHeld` where it must not be committed.
+        """
         self.failing = Failing(lambda: self._monotonic(), on_failure, self.counters)
-        self._committer = Committer(journal, admission, versions, self.failing, make_room)
+        self._committer = Committer(
+            journal, admission, versions, self.failing, make_room, lambda: self.before_commit()
+        )
         self._answers = Answers(self.counters, lost)
         self._pending = Pending()
         self._waiting_for_room: deque[Callable[[], None]] = deque()
@@ -141,18 +148,15 @@ class Intake:
 
         `settles` writes what becomes true with the entry, in the same transaction.
         """
-        suspended, self.suspended = self.suspended, self.suspended and not internal
-        try:
-            return self.record_many(
-                [draft],
-                source=source,
-                producer=producer,
-                actor=actor,
-                devices=devices,
-                settles=settles,
-            )[0]
-        finally:
-            self.suspended = suspended
+        return self.record_many(
+            [draft],
+            source=source,
+            producer=producer,
+            actor=actor,
+            devices=devices,
+            internal=internal,
+            settles=settles,
+        )[0]
 
     def record_many(
         self,
@@ -162,6 +166,7 @@ class Intake:
         producer: Producer | None = None,
         actor: Principal | None = None,
         devices: tuple[dict[str, Any], ...] = (),
+        internal: bool = False,
         settles: Callable[[], None] | None = None,
     ) -> list[Receipt]:
         """Admit and commit drafts now, together with whatever is pending; never raises for them."""
@@ -171,7 +176,7 @@ class Intake:
         requests: list[Request] = [validated(draft) for draft in drafts]
         self.flush()
         began = self._monotonic()
-        self._commit_group([run_of(requests, sender, sink)], devices, settles)
+        self._commit_group([run_of(requests, sender, sink)], devices, settles, internal=internal)
         self._took(began)
         return sink.receipts
 
@@ -261,11 +266,13 @@ class Intake:
         runs: list[Run],
         devices: tuple[dict[str, Any], ...] = (),
         settles: Callable[[], None] | None = None,
+        *,
+        internal: bool = False,
     ) -> None:
         now = self._now = self._next_moment(int(self._wall() * 1e6))
         began = self._monotonic()
         prefix = assigned_prefix(now, self.journal.tag)
-        refusal = self._blocked()
+        refusal = self._blocked(internal=internal)
         if refusal is None:
             error = self._committer.commit(Batch(runs, now, devices, settles))
             if error is None:
@@ -305,14 +312,14 @@ class Intake:
 
     # ── a failing disk ──────────────────────────────────────────────────────────────────────────
 
-    def _blocked(self) -> Rejected | None:
-        if self.suspended:
-            return rejection(JournalFull(""))
+    def _blocked(self, *, internal: bool = False) -> Rejected | None:
+        if self.suspended is not None and not internal:
+            return rejection(self.suspended)
         return rejection(self.failing.error) if self.failing.resting else None
 
     def probe(self) -> None:
         """Try whether a failing disk has recovered, where no producer's commit does."""
-        if self.failing.since is None or self.suspended or self.failing.resting:
+        if self.failing.since is None or self.suspended is not None or self.failing.resting:
             return
         try:
             with self.journal.transaction():

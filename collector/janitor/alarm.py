@@ -34,6 +34,7 @@ class Alarm:
     def committed(self) -> None:
         """Called by the intake after each commit: one event at a time, a look each would cost more."""
         journal = self._journal
-        if self.resting or journal.last_seq >= self._at_seq or journal.frames >= self._long_wal:
+        long = journal.frames >= self._long_wal and journal.held.since is None
+        if self.resting or long or journal.last_seq >= self._at_seq:
             self.resting = False
             self._rung.set()

@@ -20,6 +20,8 @@ from collector.journal.writer import Journal
 
 SWEEP_EVERY: Final = 3600.0
 """Seconds between walks through the dictionaries, where anything was pruned since."""
+QUERY_SECONDS: Final = 1.0
+"""A reader that is in the way for longer is no query that will be over in a moment."""
 PRUNE: Final = "prune."
 """What the names of jobs begin with that remove entries."""
 
@@ -39,9 +41,11 @@ class Removal:
         wall: Callable[[], float],
         clock: ClockWatch,
         forget: Callable[[], None],
+        wipe: Callable[[], bool],
     ) -> None:
         self._journal, self._pruner, self._limits = journal, pruner, limits
         self._wall, self._clock, self._forget = wall, clock, forget
+        self._wipe = wipe
         self.unswept = bool(pruner.take_account())
         """Whether entries were removed since the last sweep."""
         self._aged_at = self._swept_at = -1e9
@@ -53,7 +57,7 @@ class Removal:
         if excess := surplus(entries, limits.max_entries):
             return self._prune("entries", pruner.oldest(excess, "entries"))
         if excess := self._used_excess(entries, limits.max_bytes):
-            return self._prune("bytes", pruner.oldest(excess, "bytes"))
+            return self._prune("bytes", self._lightened(excess, limits.max_bytes))
         if now - self._aged_at < interval or not self._clock.trusted():
             return []
         self._aged_at = now
@@ -98,14 +102,33 @@ class Removal:
         ]
 
     def _used_excess(self, entries: int, limit: int) -> int:
+        """How many entries have to go for their bytes: none for those that only a checkpoint frees.
+
+        The log counts, so it is emptied first. Where a reader keeps it from that, pruning waits: it
+        would add to the log. Queries that overlap, each of which is soon over, are no reason to wait.
+        """
         if not limit:
             return 0
         used, _free = self._journal.page_bytes()
         log = self._journal.wal_bytes()
-        excess = entries_for_bytes(used + log, limit, entries)
-        if excess and log and self._journal.wipe():
-            return entries_for_bytes(used, limit, entries)
-        return excess
+        if not surplus(used + log, limit):
+            return 0
+        emptied, held = not log or self._wipe(), self._journal.held
+        if not emptied and held.since is not None:
+            queries = held.passed and held.seconds < QUERY_SECONDS
+            if not queries:
+                return 0
+        return entries_for_bytes(used, limit, entries)
+
+    def _lightened(self, excess: int, limit: int) -> Iterator[int]:
+        """Remove the oldest, so many at most, until the rest is within the limit in bytes.
+
+        The oldest may be larger than most: their number alone could take more than has to go.
+        """
+        for count in self._pruner.oldest(excess, "bytes"):
+            yield count
+            if self._journal.page_bytes()[0] <= limit:
+                return
 
     def _old_totals(self) -> Iterator[None]:
         if days := self._limits().totals_days:

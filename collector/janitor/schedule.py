@@ -11,11 +11,13 @@ from typing import Any, Final, Literal
 from collector.clock import ClockWatch
 from collector.core.losses import Losses
 from collector.core.retention import Limits
-from collector.errors import JournalError
+from collector.errors import JournalError, JournalHeld
 from collector.intake import RETRY_MOST, Intake
 from collector.janitor.alarm import Alarm
+from collector.janitor.announcements import Announcements
 from collector.janitor.full_disk import FullDisk
 from collector.janitor.pace import BUSY_FOR, OVER, SLICE, Pace, need_of, share
+from collector.janitor.readers import Readers
 from collector.janitor.removal import PRUNE, Job, Removal
 from collector.janitor.reports import Reports
 from collector.journal.followers import Follower, Postings, Totals, all_followers
@@ -31,6 +33,10 @@ LOOK_EVERY: Final = 5.0
 """Seconds between looks at the clock, the losses and the disk."""
 LOOK_AFTER: Final = 256
 """Entries recorded since the last look for work after which producers' commits are worth another."""
+TRY_EVERY: Final = 0.25
+"""Seconds between looks whether a reader has gone who holds a snapshot."""
+TRY_SOON: Final = 0.05
+"""The same while nothing is recorded for its sake."""
 PATIENT: Final = frozenset({"words"})
 """Followers that cost more than recording does: while producers send, they get what is left over."""
 PATIENT_SHARE: Final = 0.02
@@ -50,6 +56,7 @@ class Janitor:
         *,
         interval: float,
         on_full: Literal["rotate", "suspend"],
+        wal_max: int = 0,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
         clock: ClockWatch,
@@ -62,7 +69,11 @@ class Janitor:
         self.totals = next(f for f in self.followers if isinstance(f, Totals))
         self._postings = next(f for f in self.followers if isinstance(f, Postings))
         self.pruner = Pruner(journal, self.totals, wall)
-        self.disk = FullDisk(journal, intake, self.pruner, on_full=on_full, wall=wall)
+        self.announcements = Announcements(intake, wall)
+        self.disk = FullDisk(
+            journal, intake, self.pruner, self.announcements, on_full=on_full, wal_max=wal_max
+        )
+        self.readers = Readers(journal, self.announcements, monotonic)
         self.reports = Reports(intake, self.pruner, losses)
         self._long_wal = min(CHECKPOINT_FRAMES, self.disk.reserve.size() / PAGE / 2)
         """What is in the log but not in the database must fit into the reserve, or it cannot help."""
@@ -77,6 +88,7 @@ class Janitor:
             wall=wall,
             clock=clock,
             forget=intake.forget,
+            wipe=self._wipe,
         )
         self._jobs: deque[Job] = deque()
         self._patient: deque[Job] = deque()
@@ -85,13 +97,19 @@ class Janitor:
         self._pace, self._patient_pace = Pace(), Pace()
         self._alarm = Alarm(journal, self._long_wal)
         self._looked_at = -1e9
-        intake.on_commit = self._alarm.committed
+        intake.on_commit = self._committed
+        intake.before_commit = self.disk.check_commit
 
     # ── the loop ────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Work for as long as there is work, then wait for some."""
         while True:
+            if self.disk.waiting:
+                self._wait_for_readers()
+            if self.disk.waiting:
+                await self._alarm.wait(TRY_SOON, LOOK_AFTER)
+                continue
             self._keep_log_short()
             if self._jobs or self._find_work():
                 await self._turn(self._jobs, self._pace, share(self._need()))
@@ -140,6 +158,8 @@ class Janitor:
     def _patience(self) -> float:
         if self.intake.failing.since is not None:
             return RETRY_MOST
+        if self.journal.held.since is not None:
+            return TRY_EVERY
         backlog = self.totals.lag or self.journal.frames >= 1
         return IDLE_AFTER if backlog else LOOK_EVERY
 
@@ -161,8 +181,9 @@ class Janitor:
         self._keep_log_short()
 
     def _keep_log_short(self) -> None:
-        if self.journal.wal_is_long(self._long_wal):
+        if self.journal.wal_is_long(self._long_wal) and self.readers.worth_trying():
             self._checkpoint()
+        self._watch_room()
 
     def _checkpoint(self) -> None:
         start = self._monotonic()
@@ -170,7 +191,52 @@ class Janitor:
             self.journal.checkpoint()
         except JournalError as error:
             self._trouble("checkpoint", error)
-        self.seconds["checkpoint"] += self._monotonic() - start
+        self._tried(start)
+
+    def _tried(self, start: float) -> None:
+        took = self._monotonic() - start
+        self.seconds["checkpoint"] += took
+        self.readers.tried(took)
+
+    def _wipe(self) -> bool:
+        """See `Journal.wipe`; not tried where a reader is known to be in the way."""
+        if not self.readers.worth_trying():
+            return False
+        start = self._monotonic()
+        try:
+            return self.journal.wipe()
+        finally:
+            self._tried(start)
+
+    # ── readers that hold a snapshot ────────────────────────────────────────────────────────────
+
+    def _committed(self) -> None:
+        """Called by the intake after each commit."""
+        self._alarm.committed()
+        self._watch_room()
+
+    def _watch_room(self) -> None:
+        """See that a log that is held does not outgrow the disk; one that is not due is no matter."""
+        if self.journal.held.since is not None and self.journal.frames >= self._long_wal:
+            self.disk.watch()
+
+    def _wait_for_readers(self) -> None:
+        """All that is done while nothing may be written for a reader's sake."""
+        if self.readers.worth_trying():
+            if self.disk.full:
+                self._drop_work()
+            start = self._monotonic()
+            try:
+                self.disk.try_again()
+            except JournalError as error:
+                self.intake.trouble(error)
+            self._tried(start)
+        self._tell_of_readers()
+
+    def _tell_of_readers(self) -> None:
+        self.readers.watch()
+        if self.announcements:
+            self.announcements.say()
 
     def _trouble(self, name: str, error: JournalError) -> None:
         if self.make_room(error):
@@ -180,15 +246,22 @@ class Janitor:
 
     def make_room(self, error: JournalError) -> bool:
         """If the disk is full, see that room is made; whether what failed is worth trying again."""
+        if isinstance(error, JournalHeld):
+            self.disk.hold()
+            return False
         if not self.disk.concerns(error):
             return False
         if not self.disk.full:
             self._look_soon()
+        self._drop_work()
+        return self.disk.make_room()
+
+    def _drop_work(self) -> None:
+        """Entries may be about to go: no job that has read them may go on."""
         if self.disk.on_full == "rotate":
             self._jobs.clear()
             self._patient.clear()
             self._removal.unswept = True
-        return self.disk.make_room()
 
     # ── what is to do ───────────────────────────────────────────────────────────────────────────
 
@@ -203,6 +276,7 @@ class Janitor:
         if now - self._looked_at >= LOOK_EVERY:
             self._looked_at = now
             self._look_around()
+        self._tell_of_readers()
         self._find_pruning(now)
         if not self._jobs and not self.journal.ids.sifted:
             self._jobs.append(("ids", self.journal.ids.fill_sieve()))
@@ -211,7 +285,8 @@ class Janitor:
         if not self._jobs and not self._patient and idle and self._removal.sweep_is_due(now):
             self.sweep()
         quiet = idle and not self._jobs and not self._patient
-        if self.journal.frames >= (1 if quiet else self._long_wal):
+        soon = quiet or self.journal.held.since is not None
+        if self.journal.frames >= (1 if soon else self._long_wal) and self.readers.worth_trying():
             self._checkpoint()
         return bool(self._jobs)
 
@@ -230,7 +305,8 @@ class Janitor:
             self._try_to_recover()
         elif not self.disk.reserve.held:
             self.disk.reserve.take()
-        self.disk.say()
+        if self.journal.frames >= 1 and self.readers.suspected():
+            self._checkpoint()  # which shows whether they hold it
 
     def _try_to_recover(self) -> None:
         try:
@@ -287,7 +363,7 @@ class Janitor:
     def report_losses(self, *, all_of_them: bool) -> None:
         """Record `events.lost` for losses that are old enough, or for all."""
         if all_of_them:
-            self.disk.say()
+            self.announcements.say()
         self.reports.lost(self._wall(), all_of_them=all_of_them)
 
     def status(self) -> dict[str, Any]:
@@ -300,6 +376,7 @@ class Janitor:
             "wal_bytes": self.journal.wal_bytes(),
             "lag": {f.name: f.lag for f in self.followers},
             "first_segment": self.journal.first_seq() >> SEGMENT_BITS,
-            "full": self.disk.full,
+            "full": self.disk.full or self.disk.waiting,
+            "held": self.journal.held.status(),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }

@@ -39,6 +39,17 @@ class Reserve:
         """Whether the reserve is held and there is as much again beside it."""
         return self.held and self._available() >= self.size()
 
+    def room(self) -> int:
+        """Bytes that are free, with what the reserve would give up."""
+        return self._available() + self.held_bytes()
+
+    def held_bytes(self) -> int:
+        """Bytes that the reserve would give up; 0 where it is not held."""
+        try:
+            return os.stat(self.path).st_size
+        except OSError:
+            return 0
+
     def _available(self) -> int:
         stat = os.statvfs(self.path.parent)
         return stat.f_bavail * stat.f_frsize

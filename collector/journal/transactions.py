@@ -17,10 +17,16 @@ from typing import Any, Final
 
 from collector.errors import JournalBusy, JournalError, JournalIOError, JournalTorn
 from collector.journal.connection import WAL_BYTES, leave, translate
+from collector.journal.held import Held
 from collector.journal.recovery import mark_clean
 from collector.journal.wal import copy_again, wal_of, write_again
 from collector.journal.wal_index import Position, WalIndex
 
+PAGE: Final = 4096
+WAL_HEADER: Final = 32
+FRAME_HEADER: Final = 24
+"""Bytes before the first frame of a write-ahead log and before the page of each (SQLite's file format,
+4.1 and 4.2)."""
 UNSYNCED_FRAMES: Final = 1024
 """Pages in the write-ahead log without a sync (4 MiB) from which on a derived commit is synced too: so
 much must be written again in one go after a sync that failed. A checkpoint is due by then, which syncs
@@ -35,6 +41,10 @@ class Transactions:
         self.connection = connection
         self.frames = 0.0
         """Pages written to the write-ahead log since it was last checkpointed, about."""
+        self.held = Held(path)
+        """Whether a reader keeps that from happening."""
+        self._log_frames = 0
+        """Frames in the write-ahead log at the last checkpoint, copied or not."""
         self._index = WalIndex(path)
         self._synced: Position | None = None
         """Where the log ended, synced, before the first unsynced commit; None where none followed."""
@@ -144,6 +154,8 @@ class Transactions:
             self._make_ready()
         busy, frames, copied = self._run("PRAGMA wal_checkpoint(PASSIVE)")
         self.frames = max(0, frames - copied)
+        self._log_frames = frames
+        self.held.note(frames, copied, busy=bool(busy))
         return not busy and frames == copied
 
     def wal_is_long(self, frames: float) -> bool:
@@ -167,6 +179,17 @@ class Transactions:
             return not self._run("PRAGMA wal_checkpoint(TRUNCATE)")[0]
         except JournalBusy:
             return False
+
+    def cut_log(self) -> None:
+        """Give back what a commit that failed has left in the log's file behind the last that did not.
+
+        SQLite writes over it, but does not cut the file before the log begins anew, and on a full disk
+        that may wait for this very room. For right after a checkpoint, and the one who may write.
+        """
+        size = WAL_HEADER + self._log_frames * (FRAME_HEADER + PAGE)
+        if 0 < size < self.wal_bytes():
+            with suppress(OSError):
+                os.truncate(wal_of(self.path), size)
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log file."""

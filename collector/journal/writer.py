@@ -6,6 +6,7 @@ next seq, the tail's ids, the dictionaries' caches) changes only when the commit
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 import uuid
@@ -30,6 +31,7 @@ from collector.journal.cursors import cursor_fact
 from collector.journal.id_index import SECRET
 from collector.journal.known_ids import KnownIds
 from collector.journal.rows import SELECT, entry
+from collector.journal.transactions import PAGE as PAGE
 from collector.journal.transactions import Transactions
 
 COLUMNS: Final = 18
@@ -40,7 +42,6 @@ _INSERT_COMMON: Final = (
     f"INSERT INTO log VALUES (?, {_ID}, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, '', ?, '', ?, ?)"
 )
 """Binding is what an insert costs most, so the columns that are nearly always empty are not bound."""
-PAGE: Final = 4096
 ROWS_A_PAGE: Final = 35
 """Rows without long texts that fit into a page of the log, about."""
 
@@ -172,6 +173,17 @@ class Journal(Transactions):
         with translated(self.path):
             first = self.connection.execute("SELECT min(seq) FROM log").fetchone()[0]
         return self.last_seq + 1 if first is None else first
+
+    def growth(self) -> int:
+        """Bytes that a checkpoint of all that the log holds would add to the database file."""
+        run = self.connection.execute
+        with translated(self.path):
+            size: int = run("PRAGMA page_size").fetchone()[0]
+            pages: int = run("PRAGMA page_count").fetchone()[0]
+        try:
+            return max(0, pages * size - os.stat(self.path).st_size)
+        except OSError:
+            return pages * size
 
     def page_bytes(self) -> tuple[int, int]:
         """Bytes of pages in use, and of pages on the free list."""

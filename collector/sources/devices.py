@@ -3,12 +3,11 @@
 Discovery and health are pure; this is where their outcome meets the recorder. An event about a
 device and its row become true in one transaction. Rows that change without an event (a last sight,
 the end of flapping) are saved in batches, rarely, to spare an SD card. What the recorder cannot
-take now is kept, bounded, and handed in again; what is dropped is counted and told.
+take now is kept as `core.untold` has it, and handed in again; what is dropped is counted and told.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -25,11 +24,11 @@ from collector.core.discovery import INITIAL, Discovery
 from collector.core.health import Observation, Policy
 from collector.core.observability import Sweep
 from collector.core.sighting import Sighting
+from collector.core.untold import Notice, Untold
 from collector.core.vitals import Telling, Vitals
 from collector.errors import InvalidEvent
 from collector.event import Draft, Principal, Producer, Receipt
 
-OUTBOX_MAX: Final = 256
 SAVE_SEEN: Final = 600.0
 """Seconds between two saves of rows in which only the last sight changed."""
 REPORT_EVERY: Final = 600.0
@@ -64,7 +63,7 @@ class Registry:
         self._blinds: set[str] = set()
         self._urgent = False
         self._saved_at = self._reported_at = self._started
-        self._outbox: deque[tuple[Draft, str, Device | None]] = deque()
+        self._untold = Untold()
         self._counted = 0
         self._arrivals: list[Arrival] = []
         self.discovery = self._model()
@@ -228,14 +227,13 @@ class Registry:
     def _tell(self, draft: Draft, source: str, device: Device | None) -> None:
         if device is not None and device.ignored:
             return
-        if self._outbox or not self._hand_in(draft, source, device):
-            self._outbox.append((draft, source, device))
-        while len(self._outbox) > OUTBOX_MAX:
-            self._outbox.popleft()
-            self.lost += 1
+        notice = Notice(draft, source, device)
+        if self._untold or not self._hand_in(notice):
+            self._untold.add(notice, self.devices)
 
-    def _hand_in(self, draft: Draft, source: str, device: Device | None) -> bool:
+    def _hand_in(self, notice: Notice) -> bool:
         """Record one draft; False where the same draft should be handed in again later."""
+        draft, source, device = notice.draft, notice.source, notice.device
         rows = () if device is None else (to_row(device),)
         receipt = self._recorder.record(draft, source=source, devices=rows)
         if receipt.ok:
@@ -258,8 +256,8 @@ class Registry:
         for device in self.devices.values():
             if device.flapping and self.vitals.quiet(device, now):
                 self._mark(device)
-        while self._outbox and self._hand_in(*self._outbox[0]):
-            self._outbox.popleft()
+        while self._untold and self._hand_in(self._untold.first()):
+            self._untold.told()
         if self._urgent or now.mono - self._saved_at >= SAVE_SEEN:
             self.flush()
         if now.mono - self._reported_at >= REPORT_EVERY:
@@ -277,12 +275,16 @@ class Registry:
     def _report(self, now: Instant) -> None:
         """Tell once in a while what was dropped because it was beyond a bound."""
         self._reported_at = now.mono
-        count = self.discovery.dropped + self.discovery.suppressed + self.lost - self._counted
+        count = self.discovery.dropped + self.discovery.suppressed + self._lost() - self._counted
         if count:
             self._counted += count
             metadata = {"count": count, "cause": "device_limits", "window_seconds": REPORT_EVERY}
             draft = Draft(action="events.lost", severity="warning", metadata=metadata)
             self._tell(draft, "mdns", None)
+
+    def _lost(self) -> int:
+        """Events that were refused for good, or had to go while none could be recorded."""
+        return self.lost + self._untold.dropped
 
     def status(self) -> dict[str, Any]:
         """Counts for `collector status`."""
@@ -293,6 +295,6 @@ class Registry:
             "states": {state: states.count(state) for state in sorted(set(states))},
             "dropped": self.discovery.dropped,
             "suppressed": self.discovery.suppressed,
-            "lost": self.lost,
-            "waiting": len(self._outbox),
+            "lost": self._lost(),
+            "waiting": len(self._untold),
         }

@@ -102,6 +102,11 @@ def of_process(found: Metrics) -> list[Metric]:
         _gauge("collector_connections", "Connections on the Unix socket.", found.connections),
         _gauge("collector_recording", "Whether events are being recorded.", int(found.recording)),
         _gauge(
+            "collector_held_seconds",
+            "How long a reader has held a snapshot; 0 below ten seconds.",
+            found.held_seconds,
+        ),
+        _gauge(
             "collector_start_time_seconds", "When the daemon started, Unix time.", found.start_time
         ),
     ]

@@ -20,6 +20,7 @@ ENVIRON = {"HOME": "/home/ada"}
         ),
         ({"sources": {"unix": {"path": "/" + "x" * 107}}}, "sources.unix.path", "107 bytes"),
         ({"storage": {"path": "/" + "x" * 100 + "/events.db"}}, "sources.unix.path", "107 bytes"),
+        ({"storage": {"wal_max": "1MiB"}}, "storage.wal_max", 'at least "16MiB"'),
         ({"categories": ["auth"]}, "categories[0]", "already"),
         ({"categories": ["sensor", "sensor"]}, "categories[1]", "already"),
         (

@@ -18,12 +18,18 @@ from typing import Any
 
 import pytest
 
+from collector.core.retention import Limits
+from collector.event import Draft
+from collector.janitor.full_disk import MARGIN
 from collector.journal.backup import verify
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
 from tests.journal.readers import perhaps_held
+from tests.journal.world import Resource, world
 from tests.requirements import need, need_tool
+from tests.snapshots import snapshot
+from tests.test_janitor import House, notes
 
 Make = Callable[..., RunningDaemon]
 READERS = pytest.mark.parametrize("reader", [False, True], ids=["alone", "reader"])
@@ -127,6 +133,106 @@ def test_a_disk_that_is_full_from_the_start_is_said_too(make: Make, small_disk: 
     assert daemon.stop() == 0
     full, recovered = (daemon.entries(f"storage.{what}")[-1] for what in ("full", "recovered"))
     assert full["occurred_at"] < recovered["occurred_at"]
+
+
+# ── a reader that holds a snapshot ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("on_full", ["rotate", "suspend"])
+def test_a_reader_that_stays_until_nothing_fits_costs_nothing_and_needs_no_restart(
+    make: Make, small_disk: Path, on_full: str
+) -> None:
+    """Without the rule for room the log fills the disk, and what it holds no longer fits behind it."""
+    daemon = make(storage=f'on_full = "{on_full}"', state=small_disk).start(script=QUICK)
+    until(lambda: (small_disk / "events.db.reserve").exists())
+    stored: set[str] = set()
+    with daemon.line() as line:
+        with snapshot(daemon.database):
+            for _ in range(300):
+                accepted, turned_away = _record(line, 100)
+                stored |= {answer["id"] for answer in accepted}
+                assert {answer["code"] for answer in turned_away} <= {"storage_full"}
+                if not accepted:
+                    break
+            else:
+                pytest.fail("the log never outgrew the disk")
+            assert line.ask({"op": "status"})["status"]["journal"]["full"]
+            assert not line.ask({"action": "not.now"})["ok"]
+        until(lambda: line.ask({"action": "again.now"})["ok"], daemon.said, patience=5)
+        until(lambda: entries(daemon.database, "storage.recovered"), daemon.said)
+        assert len(_record(line, 200)[0]) == 200
+    assert daemon.stop() == 0
+    assert stored <= {entry["id"] for entry in daemon.entries("disk.filled")}
+    assert [e["metadata"] for e in daemon.entries("storage.full")] == [
+        {"on_full": on_full, "cause": "held"}
+    ]
+    assert daemon.entries("events.pruned") == []
+    assert verify(daemon.database) == []
+    daemon.start()
+    assert daemon.stop() == 0
+
+
+def test_a_commit_after_which_the_log_would_not_fit_any_more_is_refused(small_disk: Path) -> None:
+    """A group of large records takes twice its length in the log, and that again in the database: more
+    than any margin, so it is looked at before it is committed."""
+    with world(small_disk / "events.db", resources=[Resource("things", "thing")]) as w:
+        house = House(w, Limits(max_days=0, max_entries=0, max_bytes=0))
+        disk = house.janitor.disk
+        w.intake._committer._make_room = house.janitor.make_room
+        assert disk.reserve.take()
+        with snapshot(w.path):
+            kept = w.record(notes(3000, message="x" * 1000))
+            assert not w.journal.checkpoint()
+            growth = w.journal.growth()
+            assert growth > 2 * disk.reserve.size()
+            fill(small_disk, growth + MARGIN - disk.reserve.size() + (64 << 10))
+            assert not disk.short_of_room()
+            large = [
+                Draft(
+                    action="thing.updated",
+                    object_type="thing",
+                    object_id=str(n % 3),
+                    record={f"field{field}": f"{n}" + "y" * 1000 for field in range(60)},
+                )
+                for n in range(66)
+            ]
+            log = w.journal.wal_bytes()
+            assert {answer.code for answer in w.record(large)} == {"storage_full"}
+            assert disk.reserve.held
+            assert w.journal.wal_bytes() <= log, "what it had written to the log is cut off again"
+            assert disk.waiting
+        house.time += 2
+        house.janitor._wait_for_readers()
+        assert not disk.waiting
+        assert w.journal.growth() == 0
+        assert w.record(notes(1))[0].ok
+        assert w.journal.entries(kept[0].seq, kept[0].seq), "nothing had to go"
+    assert verify(small_disk / "events.db") == []
+
+
+def test_a_disk_that_others_fill_while_a_reader_stays_costs_no_entry(
+    make: Make, small_disk: Path
+) -> None:
+    daemon = make(storage='on_full = "rotate"', state=small_disk).start(script=QUICK)
+    until(lambda: (small_disk / "events.db.reserve").exists())
+    with daemon.line() as line:
+        first = {answer["id"] for answer in _record(line, 1000)[0]}
+        with snapshot(daemon.database):
+            ballast = fill(small_disk, 1 << 20)
+            while True:
+                accepted, _ = _record(line, 50)
+                first |= {answer["id"] for answer in accepted}
+                if not accepted:
+                    break
+            asked = time.monotonic()
+            assert line.ask({"action": "not.now"})["code"] == "storage_full"
+            assert time.monotonic() - asked < 0.5, "nobody waits for a reader"
+            ballast.unlink()
+        until(lambda: line.ask({"action": "again.now"})["ok"], daemon.said)
+    assert daemon.stop() == 0
+    assert first <= {entry["id"] for entry in daemon.entries("disk.filled")}
+    assert daemon.entries("storage.recovered")
+    assert verify(daemon.database) == []
 
 
 def _accounted(daemon: RunningDaemon) -> None:

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,7 @@ import pytest
 from collector.journal.connection import open_writer
 from collector.journal.holders import UNKNOWN, Holder, _verb, described, holders
 from tests.requirements import need, need_root, need_tool
-
-READER = """
-import sqlite3, sys
-connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
-connection.execute("BEGIN")
-connection.execute("SELECT count(*) FROM log").fetchone()
-print("reading", flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def reader(database: Path, *prefix: str) -> Iterator[int]:
-    """Another process with a snapshot of `database`, until the block ends; its pid."""
-    command = [*prefix, sys.executable, "-c", READER, str(database)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "reading\n"
-        yield process.pid
-        process.communicate()
+from tests.snapshots import READER, snapshot
 
 
 @pytest.fixture
@@ -49,7 +28,7 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_reader_in_another_process_is_named_until_it_leaves(journal: Path) -> None:
     assert holders(journal) == []
-    with reader(journal) as pid, reader(journal) as other:
+    with snapshot(journal) as pid, snapshot(journal) as other:
         comm = Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
         assert holders(journal) == [Holder(each, comm) for each in sorted((pid, other))]
     assert holders(journal) == []
@@ -60,7 +39,7 @@ def test_a_reader_of_another_journal_is_not_taken_for_one_of_this(
 ) -> None:
     other = tmp_path / "other.db"
     connection = open_writer(other)
-    with reader(other) as pid:
+    with snapshot(other) as pid:
         assert [each.pid for each in holders(other)] == [pid]
         assert holders(journal) == []
     connection.close()
@@ -89,29 +68,31 @@ def test_a_journal_that_nobody_has_open_has_no_holders(tmp_path: Path) -> None:
     assert holders(tmp_path / "events.db") == []
 
 
-def test_a_reader_that_its_namespace_hides_is_unknown(journal: Path) -> None:
+def test_a_reader_that_its_namespace_hides_is_unknown(journal: Path, tmp_path: Path) -> None:
+    """Seen by a `/proc` of another pid namespace, mounted beside ours: the kernel lists it there not."""
     need_root()
-    unshare = need_tool("unshare")
+    unshare, mount = need_tool("unshare"), need_tool("mount")
+    proc = tmp_path / "proc"
+    proc.mkdir()
     asked = (
         "import sys; from pathlib import Path;"
         "from collector.journal.holders import described, holders;"
-        "found = holders(Path(sys.argv[1])); print(len(found), described(found))"
+        "found = holders(*map(Path, sys.argv[1:])); print(len(found), described(found))"
     )
-    with reader(journal):
-        done = subprocess.run(
-            [unshare, "--pid", "--fork", "--mount-proc", sys.executable, "-c", asked, journal],
-            capture_output=True,
-            text=True,
-        )
-        need("unshare" not in done.stderr, f"may not make a namespace: {done.stderr}")
+    inner = f'{mount} -t proc proc {proc} && exec "$@"'
+    command = [unshare, "--pid", "--fork", "sh", "-c", inner, "sh", sys.executable, "-c", asked]
+    with snapshot(journal):
+        done = subprocess.run([*command, journal, proc], capture_output=True, text=True)
+        subprocess.run(["umount", "-l", proc], check=False)
+        need(done.returncode == 0, f"may not make a namespace: {done.stderr}")
         assert holders(journal), "from here it is seen"
-    assert done.stdout == "0 an unknown reader (of another pid namespace)\n", done.stderr
+    assert done.stdout == "0 an unknown reader (of another pid namespace)\n"
 
 
 def test_a_reader_in_an_inner_namespace_is_named_by_the_pid_it_has_here(journal: Path) -> None:
     need_root()
     unshare = need_tool("unshare")
-    with reader(journal, unshare, "--pid", "--fork") as outer:
+    with snapshot(journal, unshare, "--pid", "--fork") as outer:
         inner = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
         assert [str(each.pid) for each in holders(journal)] == inner
 
@@ -131,7 +112,7 @@ def test_an_overlay_is_found_by_the_device_of_its_mount(tmp_path: Path) -> None:
     need(done.returncode == 0, f"may not mount an overlay: {done.stderr}")
     try:
         connection = open_writer(merged / "events.db")
-        with reader(merged / "events.db") as pid:
+        with snapshot(merged / "events.db") as pid:
             assert [each.pid for each in holders(merged / "events.db")] == [pid]
         connection.close()
     finally:
@@ -218,16 +199,11 @@ def test_our_own_verbs_are_known_by_the_command_line(words: list[str], verb: str
 
 def test_our_own_verb_is_named_while_it_reads(journal: Path, tmp_path: Path) -> None:
     program = tmp_path / "collector"
-    program.write_text(READER.replace("sys.argv[1]", "sys.argv[2]"))
-    pipe = subprocess.PIPE
-    command = [sys.executable, str(program), "verify", str(journal)]
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    program.write_text(READER)
+    with snapshot(journal, program=(str(program), "verify")) as pid:
         found = holders(journal)
-        process.communicate()
     assert [each.verb for each in found] == ["verify"]
-    assert described(found) == f"pid {found[0].pid} (collector verify)"
+    assert described(found) == f"pid {pid} (collector verify)"
 
 
 def test_many_readers_are_counted_past_the_first_few() -> None:

@@ -10,7 +10,7 @@ import pytest
 from collector.event import OWN_ACTIONS
 
 STATIC = Path(__file__).parents[2] / "collector/web/static"
-MOST = 151_000
+MOST = 160_000
 """Bytes of everything that is shipped, uncompressed."""
 LANGUAGES = ("en", "de", "ru", "zh")
 OWN_WORDING = ("verb.", "alone.", "denied", "failedTo")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collector.core.device import to_row
 from collector.core.discovery import SETTLE
+from collector.core.grouping import DEVICES_MAX
+from collector.core.rfc3339 import rfc3339
 from collector.core.sighting import Sighting, sighting
-from collector.event import Principal
-from collector.sources.devices import OUTBOX_MAX, REPORT_EVERY, SAVE_SEEN, Registry
+from collector.core.untold import UNTOLD_MAX, Notice, Untold
+from collector.event import Draft, Principal
+from collector.sources.devices import REPORT_EVERY, SAVE_SEEN, Registry
 from tests.sources.ledger import Ledger
 
 
@@ -118,16 +121,72 @@ def test_what_a_full_disk_refused_is_handed_in_again_with_its_id_and_in_order() 
     assert ledger.drafts[1].id == "00000000-0000-7000-8000-000000000001"
 
 
-def test_what_waits_for_the_recorder_bounded() -> None:
+def test_what_a_full_disk_kept_of_many_devices_is_told_of_each() -> None:
+    """More than a queue of 256 would have kept."""
     ledger, clock, registry = start()
     ledger.refuse = "storage_full"
-    for number in range(OUTBOX_MAX + 50):
+    for number in range(400):
         registry.hear(see(f"d{number}"))
-    clock.now += SETTLE
+        if number % 20 == 19:  # the budget for events of discovery is given back with time
+            clock.now += 60
+            registry.tick()
+    clock.now += 3600
     registry.tick()
-    assert registry.status()["waiting"] == OUTBOX_MAX
-    assert registry.status()["lost"] == 50
+    assert registry.status()["lost"] == 0
+    waiting = registry.status()["waiting"]
+    assert waiting > 256
     ledger.refuse = None
+    registry.tick()
+    assert registry.status()["waiting"] == 0
+    assert len(ledger.drafts) == waiting
+    assert len({draft.object_id for draft in ledger.drafts}) == waiting
+
+
+def test_health_that_changed_while_nothing_was_recorded_is_one_transition_at_its_own_time() -> None:
+    ledger, clock, registry = known()
+    device = registry.devices["host-lamp"]
+    registry.observe(device, "success", None)
+    told = len(ledger.drafts)
+    ledger.refuse = "storage_full"
+    for _ in range(300):
+        clock.now += 400
+        for _ in range(3):
+            registry.observe(device, "failure", "refused")
+        assert device.state == "offline"
+        for _ in range(2):
+            clock.now += 60
+            registry.observe(device, "success", None)
+        assert device.state == "online"
+        registry.tick()
+    clock.now += 100
+    for _ in range(3):
+        registry.observe(device, "failure", "refused")
+    last = clock.wall()
+    clock.now += 5000
+    ledger.refuse = None
+    registry.tick()
+    (draft,) = [d for d in ledger.drafts[told:] if d.action == "device.health_changed"]
+    assert draft.occurred_at is not None
+    assert draft.occurred_at.timestamp() == last
+    assert draft.metadata is not None
+    assert (draft.metadata["from"], draft.metadata["to"]) == ("online", "offline")
+    assert draft.metadata["merged"] > 600
+    assert draft.metadata["since"] < rfc3339(last)
+    assert registry.status()["lost"] == 0
+
+
+def test_what_waits_for_the_recorder_is_bounded_by_the_devices_there_may_be() -> None:
+    untold = Untold()
+    registry = start()[2]
+    for number in range(UNTOLD_MAX + 50):
+        untold.add(Notice(Draft(action=f"device.what{number}"), "mdns", None), registry.devices)
+    assert len(untold) == UNTOLD_MAX == 8 * DEVICES_MAX
+    assert untold.dropped == 50
+
+
+def test_what_had_to_go_while_nothing_could_be_recorded_is_told_as_lost() -> None:
+    ledger, clock, registry = known()
+    registry._untold.dropped = 50
     clock.now += REPORT_EVERY
     registry.tick()
     lost = [draft for draft in ledger.drafts if draft.action == "events.lost"]

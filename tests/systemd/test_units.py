@@ -41,7 +41,8 @@ class Unit(configparser.RawConfigParser):
 
 @pytest.mark.parametrize("setting", ["PrivateUsers", "ProcSubset", "PrivateNetwork"])
 def test_the_service_lacks_what_would_blind_the_daemon(setting: str) -> None:
-    """With PrivateUsers every peer is nobody; with the others there is no /proc and no network."""
+    """With PrivateUsers every peer is nobody; with the others there is no network, and no
+    `/proc/locks`, which alone tells who holds a snapshot of the journal."""
     assert setting not in Unit("collector.service")["Service"]
 
 

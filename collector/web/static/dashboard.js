@@ -56,6 +56,7 @@ function alerts(devices, outcome, severity, { state = "recording", error, journa
 	const add = (when, ...alert) => { if (when) found.push(alert); }
 	add(state !== "recording", "bad", "error", t("notRecording"), null, error && bdi(error))
 	add(journal?.full, "bad", "error", t("own.storage.full"), "/settings")
+	add(journal?.held, "warn", "alert", t("own.journal.held", { reader: journal?.held?.by }), "/activity?action=journal.held")
 	add(gone, "bad", "alert", t("own.events.lost", { count: t("entries", { n: gone }) }), "/activity?action=events.lost")
 	add(devices.some(device => device.unobservable), "warn", "alert", t("own.network.unobservable"), "/activity?action=network.unobservable")
 	const bad = sorted(devices).filter(device => BAD.includes(stateOf(device)))

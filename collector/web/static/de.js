@@ -260,6 +260,8 @@ Die Konfiguration wurde neu geladen
 {who} hat exportiert: {count}
 Vor der Aufzeichnung verloren: {count}{why}
 Ausgedünnt: {count}
+{reader} liest noch einen alten Stand des Journals
+Der alte Stand des Journals wird nicht mehr gelesen
 {who} hat den Schlüssel {key} angelegt
 {who} hat den Schlüssel {key} widerrufen
 Das Netz ist wieder zu beobachten

@@ -260,6 +260,8 @@ events.cleared {who} cleared the journal: {count} removed
 events.exported {who} exported {count}
 events.lost {count} lost before being recorded{why}
 events.pruned {count} pruned by retention
+journal.held {reader} keeps reading an old state of the journal
+journal.released The old state of the journal is no longer read
 key.created {who} created the key {key}
 key.revoked {who} revoked the key {key}
 network.restored The network can be observed again

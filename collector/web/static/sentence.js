@@ -30,7 +30,7 @@ const VARIANTS = {
 }
 
 function tellOwn(entry) {
-	const { action, actor, metadata } = entry, { changed, count, cause, seconds, from, error, op, path } = metadata
+	const { action, actor, metadata } = entry, { changed, count, cause, seconds, from, error, op, path, pid, comm, verb } = metadata
 	const variant = `own.${action}/${Object.hasOwn(VARIANTS, action) && VARIANTS[action](metadata)}`, object = entry.object_name ?? entry.object_id
 	const fields = Array.isArray(changed) ? changed : (entry.changes ?? []).map(each => each.field)
 	return [...tr(word(variant) ? variant : "own." + action, {
@@ -38,7 +38,7 @@ function tellOwn(entry) {
 		what: action === "auth.denied" ? bdi(op ?? path ?? t("something")) : objectOf(entry) ?? nounOf(entry),
 		count: t("entries", { n: Number.isInteger(count) ? count : "?" }), why: isText(cause) ? [" (", bdi(spoken(cause)), ")"] : "",
 		n: metadata.attempts, state: bdi(say("state", String(metadata.to))), error: bdi(error ?? ""), fields: fields.length ? ": " + names(fields) : "",
-		seconds: number(Number(seconds) || 0, { signDisplay: "always" }), from: isNaN(Date.parse(from)) ? "?" : short(from),
+		reader: pid ? bdi(`${verb ? "collector " + verb : comm} (${pid})`) : t("somebody"), seconds: number(Number(seconds) || 0, { signDisplay: "always" }), from: isNaN(Date.parse(from)) ? "?" : short(from),
 	}), ...(action === "settings.updated" ? limits(entry) ?? difference(entry) : [])]
 }
 // Deeds: where one failed, its own text would claim that it was done.

@@ -260,6 +260,8 @@ Collector 正在停止
 {who} 导出了 {count}
 {count}在记录前丢失{why}
 按保留规则清理了 {count}
+{reader} 仍在读取日志库的旧状态
+日志库的旧状态已不再被读取
 {who} 新建了密钥 {key}
 {who} 吊销了密钥 {key}
 网络恢复可观察
