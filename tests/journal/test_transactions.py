@@ -328,7 +328,7 @@ def test_a_log_that_does_not_read_back_is_left_to_a_start(
 def test_a_log_that_holds_another_commit_in_the_last_ones_place_is_noticed(
     w: World, tmp_path: Path
 ) -> None:
-    """What a commit left that had failed there before is a whole log too, but not the one that counts."""
+    """What a commit that had failed there left is a whole log too, but not the one that counts."""
     fill(w, 20)
     at = 32 + position(w).frames * 4120
     copy = tmp_path / "copy.db"
