@@ -171,9 +171,7 @@ def leave(connection: sqlite3.Connection, path: Path) -> None:
     For a log that may not be on the disk: copied into the database it would be lost itself.
     """
     keeper: sqlite3.Connection | None = None
-    with suppress(
-        sqlite3.Error, *UNREADABLE
-    ):  # a second connection makes the first one's close not the last
+    with suppress(sqlite3.Error, *UNREADABLE):  # with a second connection the first is not the last
         keeper = sqlite3.connect(f"file:{quote(os.fspath(path.absolute()))}?mode=ro", uri=True)
         keeper.execute("BEGIN")
         keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
