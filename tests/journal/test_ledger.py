@@ -332,6 +332,14 @@ def test_a_flood_of_the_daemons_own_is_bounded_and_removes_its_own(w: World) -> 
     assert w.rooms.verifying.verify(w.path) == []
 
 
+def test_a_log_that_shrinks_has_a_smaller_ring(w: World) -> None:
+    flood(w, 10, speaking=40)
+    flood(w, 4)
+    spend(w.pruner.oldest(w.pruner.entries - 200, "bytes"))
+    assert w.pruner.ring.size <= 11
+    assert w.rooms.verifying.verify(w.path) == []
+
+
 def test_where_all_are_there_equally_often_the_oldest_goes_first(w: World) -> None:
     for action in ("storage.full", "collector.started", "events.lost"):
         say(w, action)
