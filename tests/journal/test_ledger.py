@@ -307,8 +307,10 @@ def test_what_the_daemon_says_of_itself_outlives_the_rotation_of_others(w: World
     assert len(w.entries()) == 1000
     assert not [e for e in w.entries() if e.source == "unix" and e.action != "note.added"]
     assert w.rooms.verifying.verify(w.path) == []
+    before = w.pruner.ring.state()
     w.crash()
     w.open()
+    assert w.pruner.ring.state() == before
     flood(w, 2)
     assert own(w) == {"collector.started": 1, "storage.full": 3, "config.reloaded": 1}
 
@@ -328,6 +330,22 @@ def test_a_flood_of_the_daemons_own_is_bounded_and_removes_its_own(w: World) -> 
     assert min(lost) > 30 * 300, "the oldest repeats went first"
     assert len(w.entries()) == 1000, "the limit holds, whoever speaks"
     assert w.rooms.verifying.verify(w.path) == []
+
+
+def test_a_log_that_shrinks_has_a_smaller_ring(w: World) -> None:
+    flood(w, 10, speaking=40)
+    flood(w, 4)
+    spend(w.pruner.oldest(w.pruner.entries - 200, "bytes"))
+    assert w.pruner.ring.size <= 11
+    assert w.rooms.verifying.verify(w.path) == []
+
+
+def test_where_all_are_there_equally_often_the_oldest_goes_first(w: World) -> None:
+    for action in ("storage.full", "collector.started", "events.lost"):
+        say(w, action)
+    w.record(others(97))
+    spend(w.pruner.oldest(50, "entries"))  # room for two of fifty
+    assert own(w) == {"collector.started": 1, "events.lost": 1}
 
 
 def test_where_nothing_else_is_left_the_ring_goes_too(w: World) -> None:
