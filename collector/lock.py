@@ -7,6 +7,7 @@ processes lock two files of one name.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from types import TracebackType
@@ -34,8 +35,13 @@ class LockFile:
             pid = self._holder()
             os.close(self._descriptor)
             raise AlreadyRunning(path.removesuffix(".lock"), pid) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        self.sign()
+
+    def sign(self) -> None:
+        """Write down our pid, for people; on a full disk there may be no room for it yet."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the next process have it."""

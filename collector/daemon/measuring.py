@@ -32,6 +32,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "first_seq": journal.first_seq(),
         "last_seq": journal.last_seq,
         "journal": janitor.status(),
+        "quarantined": daemon.quarantined.status(),
         "counters": dict(sorted(intake.counters.items())),
         "lost": dict(sorted(daemon.losses.totals.items())),
         "unix": daemon.unix.status() if daemon.unix is not None else None,

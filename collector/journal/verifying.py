@@ -16,15 +16,18 @@ from urllib.parse import quote
 
 import msgspec
 
-from collector.errors import JournalCorrupt, JournalError, JournalTooNew
+from collector.errors import JournalCorrupt, JournalTooNew
+from collector.journal.completeness import NEWEST, ends_early, in_doubt
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     UNREADABLE,
+    distrust,
     translated,
     unreadable,
     wal_of,
 )
+from collector.journal.files import check_before_reading
 from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS
 
@@ -36,13 +39,14 @@ def verify(path: Path) -> list[str]:
     """What is wrong with the journal at `path`, in words; empty where nothing is.
 
     Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every
-    hole in the seqs is accounted for, and that the log refers to nothing that is missing.
+    hole in the seqs is accounted for, that the log refers to nothing that is missing, and that it is
+    no copy whose end stands in a write-ahead log that was not copied.
     Raises `JournalError` where it cannot be read at all.
     """
     with reading(path) as connection:
         connection.execute("BEGIN")
         problems: list[str] = []
-        for problem in _problems(connection):
+        for problem in _everything(connection, path):
             problems.append(problem)
             if len(problems) >= PROBLEMS_MAX:
                 problems.append("… and more")
@@ -50,17 +54,39 @@ def verify(path: Path) -> list[str]:
     return problems
 
 
+def _everything(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    doubt = doubt_about(connection, path)
+    if doubt is not None:
+        yield doubt
+    yield from found_wrong(connection)
+
+
+def doubt_about(connection: sqlite3.Connection, path: Path) -> str | None:
+    """That an open file may end early, in words; None where nothing speaks for it."""
+    if not in_doubt(path):
+        return None
+    try:
+        return ends_early(connection.execute(NEWEST).fetchone())
+    except sqlite3.DatabaseError as error:
+        return f"copied while in use, no WAL beside it: may end early ({error})"
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection on a journal of a schema that we know."""
-    if not path.is_file():
-        raise JournalError(f"{path}: no journal is there")
-    mode = "mode=ro" if wal_of(path).exists() or os.access(path.parent, os.W_OK) else "immutable=1"
+    """A read-only connection on a journal of a schema that we know. Raises `JournalError`.
+
+    The file may be anybody's: its schema is not trusted, and what it holds is bounded.
+    """
+    check_before_reading(path)
+    # A connection on a copy of a file in use would leave an empty log beside it.
+    at_rest = in_doubt(path) or not (wal_of(path).exists() or os.access(path.parent, os.W_OK))
+    mode = "mode=ro&immutable=1" if at_rest else "mode=ro"
     with translated(path):
         connection = sqlite3.connect(
             f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None
         )
         with closing(connection):
+            distrust(connection)
             try:
                 application = connection.execute("PRAGMA application_id").fetchone()[0]
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -73,7 +99,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+def found_wrong(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with the content, in words; SQLite's own structure comes first."""
     try:
         for line in _structure(connection):
             if line != "ok":

@@ -11,6 +11,7 @@ import pytest
 
 from collector.errors import AlreadyRunning, JournalError, PathTaken
 from collector.journal import backup as backups
+from collector.journal.verifying import verify
 from collector.lock import LockFile
 from tests.journal.world import World, fill, world
 
@@ -48,7 +49,7 @@ def test_a_backup_is_one_moment_while_recording_goes_on(w: World, tmp_path: Path
     assert started.wait(30)
     thread.join(30)
     assert not errors
-    assert backups.verify(target) == []
+    assert verify(target) == []
     stored = seqs(target)
     assert stored == list(range(1, len(stored) + 1))
     assert 6000 <= len(stored) <= w.journal.last_seq

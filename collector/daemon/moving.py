@@ -1,0 +1,30 @@
+"""What a start records of moves of the journal's files: quarantine and restore."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from collector.event import Draft
+from collector.journal.intents import Intent
+
+
+def report(intent: Intent) -> Draft:
+    """The entry about a move that was carried out; its id keeps it from being recorded twice."""
+    quarantined = intent.operation == "quarantine"
+    metadata: dict[str, Any] = {"file": intent.aside}
+    if intent.source is not None:
+        metadata["from"] = intent.source
+    if intent.interrupted:
+        metadata["interrupted"] = True
+    if intent.undone:
+        metadata["undone"] = True
+    return Draft(
+        id=intent.id,
+        action="storage.quarantined" if quarantined else "storage.restored",
+        outcome="failure" if intent.undone else "success",
+        severity="error" if quarantined else "warning" if intent.undone else "info",
+        occurred_at=dt.datetime.fromtimestamp(intent.at, dt.UTC),
+        object_type="journal",
+        metadata=metadata | intent.facts,
+    )
