@@ -28,7 +28,7 @@ class LockFile:
             self._descriptor = os.open(path, flags, 0o640)
         except OSError as error:
             code = EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
-            raise JournalIOError(f"{path}: {error.strerror}", code) from error
+            raise JournalIOError(f"{path}: {error.strerror}{_owner(path)}", code) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,3 +65,13 @@ class LockFile:
             return int(os.pread(self._descriptor, 32, 0))
         except (OSError, ValueError):
             return None
+
+
+def _owner(path: str) -> str:
+    """Whose file it is that may not be opened, for the message."""
+    import pwd
+
+    try:
+        return f"; it is for the user {pwd.getpwuid(os.stat(path).st_uid).pw_name}"
+    except (OSError, KeyError):
+        return ""

@@ -80,6 +80,7 @@ def open_journal(
     except BaseException:
         lock.release()
         raise
+    reserve.regrow()
     lock.sign()  # on a full disk there may be room for it only now
     return Opened(journal, lock, intent)
 

@@ -11,7 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from collector.errors import AlreadyRunning, JournalError, JournalFull, PathTaken
+from collector.errors import (
+    AlreadyRunning,
+    JournalError,
+    JournalFull,
+    JournalIOError,
+    PathTaken,
+)
 from collector.journal import intents
 from collector.journal.completeness import CLEAN
 from collector.journal.connection import translated, wal_of
@@ -96,6 +102,8 @@ def restore(
     start records that it was restored. `warn` hears that it may end early. Raises `AlreadyRunning`,
     `PathTaken`, `JournalError`.
     """
+    if not source.exists():
+        raise JournalIOError(f"{source}: there is no such file")
     check_before_reading(source)
     if journal.exists() and source.samefile(journal):
         raise PathTaken(f"{source} is the journal itself; name a backup")
@@ -103,7 +111,7 @@ def restore(
     with LockFile(f"{journal}.lock"):
         reserve = Reserve(journal)
         with_room(reserve, lambda: intents.finish(journal))
-        temporary = journal.with_name(f".{journal.name}.{os.getpid()}.new")
+        temporary = intents.new_file(journal)
         try:
             doubt = with_room(reserve, lambda: _rebuilt(source, temporary, progress))
             facts = _renew(temporary, journal)

@@ -24,6 +24,9 @@ from collector.errors import (
 PARTS: Final = ("", "-wal", "-shm")
 """What is appended to a journal's name: the database, its write-ahead log, the log's index."""
 
+INTENT: Final = ".intent"
+"""Appended to a journal's name: the record of moves that are under way; see `intents`."""
+
 
 def part(path: Path, end: str) -> Path:
     """The file beside `path` whose name has `end` appended."""
@@ -58,13 +61,18 @@ def check_readable(path: Path) -> None:
     """Raise `JournalIOError` (77) for a part of a journal that this process may not read."""
     for each in (part(path, end) for end in PARTS):
         if size_of(each) is not None and not os.access(each, os.R_OK):
-            raise JournalIOError(f"{each}: may not be read by you; {way_in(each)}", EXIT_NOPERM)
+            raise JournalIOError(f"{each} may not be read; {way_in(each)}", EXIT_NOPERM)
 
 
 def check_before_reading(path: Path) -> None:
     """Raise `JournalError` where there is no journal to read, or what must not be touched."""
-    check_main(path)
     size = size_of(path)
+    if size is None and size_of(part(path, INTENT)) is not None:
+        raise JournalMissing(
+            f"{path} is being moved, or that was interrupted; a start finishes it, and so does"
+            " `collector restore`"
+        )
+    check_main(path)
     if size is None:
         raise JournalError(
             f"{path}: no journal is there; is the daemon running, or is --db missing?"
@@ -100,10 +108,9 @@ def _admission(barred: Path, *, directory: bool) -> str:
     if mode & needed == needed:
         return f"join the group {group}: usermod --append --groups {group} USER, then log in anew"
     wanted = "0750" if directory else "0640"
-    where = "" if barred.name == "" else f" {barred}"
     return (
-        f"the mode of{where} is {mode:04o}: with chmod {wanted} its owner ({_user(found.st_uid)})"
-        f" and members of the group {group} may"
+        f"the mode of {barred} is {mode:04o}: chmod {wanted} lets the user {_user(found.st_uid)} and"
+        f" the group {group} in, and usermod --append --groups {group} USER makes somebody a member"
     )
 
 

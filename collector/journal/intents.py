@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import time
 import uuid
@@ -23,10 +24,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from collector.errors import JournalCorrupt, JournalError, JournalFull, JournalIOError
-from collector.journal.files import PARTS, is_full, part, refusal, size_of, sync_directory
+from collector.journal.files import INTENT, PARTS, is_full, part, refusal, size_of, sync_directory
 
-SUFFIX: Final = ".intent"
-"""Appended to the journal's name."""
 _NEW: Final = ".new"
 
 Operation = Literal["restore", "quarantine"]
@@ -77,7 +76,7 @@ def free_name(path: Path, what: str, stamp: str) -> Path:
 
 def pending(path: Path) -> Intent | None:
     """The record beside the journal at `path`. Raises `JournalError`."""
-    file = part(path, SUFFIX)
+    file = part(path, INTENT)
     try:
         content = file.read_bytes()
     except FileNotFoundError:
@@ -101,7 +100,7 @@ def carry_out(path: Path, intent: Intent) -> Intent:
     except OSError as error:
         with contextlib.suppress(OSError):  # else the next start finishes it
             _undo(path, intent)
-            _remove(part(path, SUFFIX))
+            _remove(part(path, INTENT))
         raise _failure(f"{path}: {intent.operation} failed", error) from error
     return _finished(path, intent)
 
@@ -113,6 +112,7 @@ def finish(path: Path) -> Intent | None:
     """
     intent = pending(path)
     if intent is None or intent.done:
+        _clear_away(path)
         return intent
     intent.interrupted = True
     try:
@@ -128,9 +128,22 @@ def finish(path: Path) -> Intent | None:
     return _finished(path, intent)
 
 
+def new_file(path: Path) -> Path:
+    """Where to build what is to take the journal's place; what a crash leaves of it a start removes."""
+    return path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
+
+
+def _clear_away(path: Path) -> None:
+    """Remove what was being built when a process died, and was never declared."""
+    with contextlib.suppress(OSError):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*{_NEW}"):
+            left.unlink(missing_ok=True)
+        part(part(path, INTENT), _NEW).unlink(missing_ok=True)
+
+
 def recorded(path: Path) -> None:
     """The journal tells what happened: the record has served. Raises `JournalIOError`."""
-    file = part(path, SUFFIX)
+    file = part(path, INTENT)
     try:
         _remove(file)
     except OSError as error:
@@ -201,7 +214,7 @@ def _failure(what: str, error: OSError) -> JournalError:
 
 def _write(path: Path, intent: Intent) -> None:
     """Have the record on the disk, whole."""
-    file = part(path, SUFFIX)
+    file = part(path, INTENT)
     new = part(file, _NEW)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:

@@ -222,9 +222,9 @@ class Reader:
         if version > SCHEMA_VERSION:
             raise JournalTooNew(f"{self.path} has schema {version}; upgrade collector to read it")
         found = fetch("SELECT value FROM facts WHERE name = 'tag'", ())
-        if not found:
+        if not found and fetch("SELECT 1 FROM log LIMIT 1", ()):
             raise JournalCorrupt(f"{self.path} is not a whole journal: its fact `tag` is missing")
-        tag: int = found[0][0]
+        tag: int = found[0][0] if found else 0  # a copy of one that has only begun
         return tag
 
 

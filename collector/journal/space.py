@@ -18,6 +18,10 @@ from collector.errors import JournalFull, JournalIOError
 RESERVE_BYTES: Final = 8 * 1024 * 1024
 RESERVE_SHARE: Final = 0.05
 """The reserve is the lesser of the two: bytes, and share of the file system."""
+OPEN_BYTES: Final = 256 * 1024
+"""Room that is left free for the first commits after a start on a full disk."""
+_SHARES: Final = (0.75, 0.5, 0.25)
+"""How much of the reserve is left when opening has had a part of it, and another."""
 TRIAL_BYTES: Final = 64 * 1024
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -84,17 +88,40 @@ class Reserve:
         return True
 
     def shrink(self) -> bool:
-        """Free a part of the reserve, for opening the journal: half of it, the next time the rest.
+        """Free a part of the reserve, for opening the journal: a quarter of it, then another, then all.
 
         Whether there was any. What is left is what pruning will need.
         """
-        if self._bytes() <= self.size() // 2:
-            return self.give_up()
-        try:
-            os.truncate(self.path, self.size() // 2)
-        except OSError:
-            return self.give_up()
-        return True
+        for share in _SHARES:
+            size = int(self.size() * share)
+            if size < self._bytes():
+                try:
+                    os.truncate(self.path, size)
+                except OSError:
+                    break
+                return True
+        return self.give_up()
+
+    def regrow(self) -> None:
+        """Take back what opening did not need after all, or has freed, as far as there is room."""
+        held = self._bytes()
+        for share in (1.0, *_SHARES):
+            size = int(self.size() * share)
+            if not 0 < held < size:
+                return
+            if self._available() >= size - held + OPEN_BYTES:
+                self._resize(size, held)
+                return
+
+    def _resize(self, size: int, held: int) -> None:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            except OSError:
+                os.ftruncate(descriptor, held)
+            finally:
+                os.close(descriptor)
 
     def short_of(self, needed: int) -> bool:
         """Whether so many bytes (0: nobody knows) would not be free even without the reserve."""
