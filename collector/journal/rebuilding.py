@@ -147,6 +147,20 @@ def _copy(
     run("COMMIT")
 
 
+def _texts(connection: sqlite3.Connection) -> Iterator[str]:
+    """Texts that are not UTF-8, which no reader could decode."""
+    for table in ("facts", "kinds", "principals", "producers", "scopes", "log", "versions", "states", "devices", "words"):  # fmt: skip # noqa: E501
+        columns = connection.execute(
+            "SELECT group_concat(name) FROM pragma_table_info(?) WHERE type IN ('TEXT', 'ANY')",
+            (table,),
+        ).fetchone()[0]
+        try:
+            for _ in connection.execute(f"SELECT {columns} FROM {table}"):
+                pass
+        except sqlite3.OperationalError as error:
+            yield f"`{table}` holds what is no text: {error}"
+
+
 def _content(connection: sqlite3.Connection) -> Iterator[str]:
     """What is wrong with the values that came over."""
     for name, rule, required in _FACTS:
@@ -161,6 +175,7 @@ def _content(connection: sqlite3.Connection) -> Iterator[str]:
         ).fetchone()[0]
         if wrong:
             yield f"{wrong} rows of `{table}` hold no JSON in `{column}`"
+    yield from _texts(connection)
     newest: Any = connection.execute("SELECT min(seq), max(seq) FROM log").fetchone()
     if newest[0] is not None and not 0 < newest[0] <= newest[1] <= SEQ_MASK:
         yield f"its seqs, {newest[0]} to {newest[1]}, are not those of a journal"
