@@ -26,6 +26,7 @@ from collector.journal.files import (
     is_full,
     part,
     refusal,
+    size_of,
     sync_directory,
     sync_file,
 )
@@ -59,6 +60,7 @@ def backup(
     a journal that is in use. Where `source` is itself a copy that may end early, `warn` hears of it,
     and its copy goes on to show it. Raises `JournalError`.
     """
+    check_before_reading(source)
     _check_free(target, source)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
@@ -102,7 +104,7 @@ def restore(
     start records that it was restored. `warn` hears that it may end early. Raises `AlreadyRunning`,
     `PathTaken`, `JournalError`.
     """
-    if not source.exists():
+    if size_of(source) is None:
         raise JournalIOError(f"{source}: there is no such file")
     check_before_reading(source)
     if journal.exists() and source.samefile(journal):
