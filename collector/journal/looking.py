@@ -1,8 +1,9 @@
 """Two independent looks at a journal that SQLite calls damaged, taken in a process of their own.
 
 SQLite reports some reads that failed as damage, so its word alone is no verdict. The first look is a
-fresh connection that checks every page. The second reads every byte plainly, and then has SQLite
-judge them through a memory map: without a read call, without a lock, without the write-ahead log.
+fresh connection that checks every page, every text and the facts that a start rests on. The second
+reads every byte plainly, and then has SQLite judge them through a memory map: without a read call,
+without a lock, without the write-ahead log.
 
 The daemon must not open and close the file beside its own connection (it would lose its locks), and a
 bad sector may kill whoever maps it. So `python -m collector.journal.looking PATH` looks, and prints
@@ -29,6 +30,9 @@ from collector.errors import (
     JournalError,
     JournalIOError,
 )
+from collector.journal.connection import UNREADABLE
+from collector.journal.files import part
+from collector.journal.verifying import unreadable_parts
 
 Look = Literal["sound", "damaged", "unreadable"]
 BYTES: Final = 1 << 20
@@ -136,12 +140,11 @@ def plainly(path: Path) -> tuple[Look, str]:
     """What a plain read of every byte shows, and SQLite's judgement of them as mere memory."""
     try:
         size = _read(path)
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists():
-            _read(wal)
+        wal = part(path, "-wal")
+        logged = _read(wal) if wal.exists() else 0
     except OSError as error:
         return "unreadable", f"{error.strerror}"
-    return _checked(path, "mode=ro&immutable=1", mapped=size)
+    return _checked(path, "mode=ro&immutable=1", mapped=size, whole=not logged)
 
 
 def _read(path: Path) -> int:
@@ -156,17 +159,21 @@ def _read(path: Path) -> int:
         os.close(descriptor)
 
 
-def _checked(path: Path, mode: str, mapped: int = 0) -> tuple[Look, str]:
+def _checked(path: Path, mode: str, *, mapped: int = 0, whole: bool = True) -> tuple[Look, str]:
+    """What SQLite makes of a file; where it is not `whole`, what is missing may be in the log."""
     uri = f"file:{quote(os.fspath(path.absolute()))}?{mode}"
     try:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA mmap_size = {mapped}")
             connection.execute("PRAGMA trusted_schema = OFF")
-            text = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            for problem in unreadable_parts(connection, whole=whole):
+                return "damaged", problem
     except sqlite3.Error as error:
         damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
         return "damaged" if damaged else "unreadable", str(error)
-    return ("sound", "") if text == "ok" else ("damaged", " ".join(text.split()))
+    except UNREADABLE as error:
+        return "damaged", f"{type(error).__name__}: {error}"
+    return "sound", ""
 
 
 if __name__ == "__main__":

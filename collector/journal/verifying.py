@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from collector.core.ids import SEQ_MASK, TAG_BITS
 from collector.errors import JournalCorrupt, JournalTooNew
 from collector.journal.completeness import NEWEST, ends_early, in_doubt
 from collector.journal.connection import (
@@ -30,6 +31,18 @@ from collector.journal.connection import (
 from collector.journal.files import check_before_reading
 from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS
+
+_FACTS: Final = (
+    ("journal_id", "typeof(value) = 'text'", True),
+    ("tag", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {(1 << TAG_BITS) - 1}", True),
+    ("hmac_key", "typeof(value) = 'blob' AND length(value) = 32", True),
+    ("ids_key", "typeof(value) = 'blob' AND length(value) = 16", False),
+    ("last_seq", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {SEQ_MASK}", False),
+    ("holes", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {SEQ_MASK}", False),
+    ("cursor.*", f"typeof(value) = 'integer' AND value BETWEEN -1 AND {SEQ_MASK}", False),
+    ("key.*", "typeof(value) = 'text' AND json_valid(value)", False),
+)
+"""Facts that a start rests on: name, what must be so, and whether every journal has it."""
 
 PROBLEMS_MAX: Final = 100
 _ROWS: Final = 1 << CHUNK_BITS
@@ -58,7 +71,7 @@ def _everything(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     doubt = doubt_about(connection, path)
     if doubt is not None:
         yield doubt
-    yield from found_wrong(connection)
+    yield from found_wrong(connection, whole=doubt is None)
 
 
 def doubt_about(connection: sqlite3.Connection, path: Path) -> str | None:
@@ -99,18 +112,36 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def found_wrong(connection: sqlite3.Connection) -> Iterator[str]:
+def found_wrong(connection: sqlite3.Connection, *, whole: bool = True) -> Iterator[str]:
     """What is wrong with the content, in words; SQLite's own structure comes first."""
     try:
-        for line in _structure(connection):
-            if line != "ok":
-                yield f"SQLite: {line}"
+        yield from unreadable_parts(connection, whole=whole)
         yield from _checksums(connection)
-        yield from _texts(connection)
         yield from _holes(connection)
         yield from _references(connection)
     except (sqlite3.DatabaseError, *UNREADABLE) as error:
         yield f"SQLite: {error}"
+
+
+def unreadable_parts(connection: sqlite3.Connection, *, whole: bool = True) -> Iterator[str]:
+    """What keeps a journal from being opened or read, in words. Raises what SQLite raises.
+
+    Where the main file is looked at without its log it is not `whole`, and may lack facts.
+    """
+    for line in _structure(connection):
+        if line != "ok":
+            yield f"SQLite: {' '.join(line.split())}"
+    yield from _facts(connection, whole)
+    yield from _texts(connection)
+
+
+def _facts(connection: sqlite3.Connection, whole: bool) -> Iterator[str]:
+    for name, rule, required in _FACTS:
+        found, right = connection.execute(
+            f"SELECT count(*), total({rule}) FROM facts WHERE name GLOB ?", (name,)
+        ).fetchone()
+        if found != right or (whole and required and not found):
+            yield f"its fact `{name}` is {'not what it must be' if found else 'missing'}"
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:

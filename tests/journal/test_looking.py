@@ -40,6 +40,25 @@ def test_only_two_looks_that_agree_make_a_journal_damaged(first: Look, second: L
         assert error.exit_code == 74
 
 
+def test_what_stands_in_the_log_alone_is_not_missed_in_the_main_file(tmp_path: Path) -> None:
+    """A journal that was never checkpointed: its main file has tables, and no fact."""
+    w = World(tmp_path / "events.db")
+    fill(w, 20)
+    w.crash()
+    assert looking.look(w.path).sound
+
+
+@pytest.mark.parametrize(
+    "change", ["value = 'x' WHERE name = 'tag'", "name = 'gat' WHERE name = 'tag'"]
+)
+def test_a_fact_that_a_start_rests_on_is_looked_at(tmp_path: Path, change: str) -> None:
+    with world(tmp_path / "events.db") as w:
+        w.journal.connection.execute(f"UPDATE facts SET {change}")
+    found = looking.look(w.path)
+    assert found.damaged
+    assert "`tag`" in found.text
+
+
 def test_a_process_that_looks_finds_a_sound_journal_sound_and_leaves_it(killed: Path) -> None:
     before = {end: Path(f"{killed}{end}").read_bytes() for end in ("", "-wal")}
     assert looking.look_and_wait(killed).sound
