@@ -92,6 +92,9 @@ class Janitor:
     async def run(self) -> None:
         """Work for as long as there is work, then wait for some."""
         while True:
+            if self.intake.failing.suspected:  # nothing is written to a journal that may be damaged
+                await self._rest()
+                continue
             self._keep_log_short()
             if self._jobs or self._find_work():
                 await self._turn(self._jobs, self._pace, share(self._need()))

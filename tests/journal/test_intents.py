@@ -199,6 +199,53 @@ def _dies(*arguments: object) -> None:
     raise Killed
 
 
+def test_each_step_is_on_the_disk_before_the_next_rests_on_it(
+    prepared: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill shows nothing of this, a power cut would: until a sync renames arrive in any order."""
+    path, copy = prepared()
+    steps: list[str] = []
+    rename, unlink, fsync = os.rename, os.unlink, os.fsync
+
+    def renamed(origin: Any, to: Any) -> None:
+        rename(origin, to)
+        steps.append(f"{_role(origin, path)}>{_role(to, path)}")
+
+    def removed(file: Any, **how: Any) -> None:
+        unlink(file, **how)
+        steps.append(f"-{_role(file, path)}")
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        steps.append(f"sync:{_role(os.readlink(f'/proc/self/fd/{descriptor}'), path)}")
+
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "unlink", removed)
+    monkeypatch.setattr(os, "fsync", synced)
+    restore(path, copy)
+    intents.recorded(path)
+    assert steps == [
+        "sync:new",  # whole before it is declared
+        "sync:intent.new", "intent.new>intent", "sync:folder",
+        "main>aside", "wal>aside", "shm>aside", "sync:folder",
+        "new>main", "sync:folder",
+        "-damaged", "sync:folder",
+        "sync:intent.new", "intent.new>intent", "sync:folder",
+        "-intent", "sync:folder",
+    ]  # fmt: skip
+
+
+def _role(file: Any, path: Path) -> str:
+    name = os.path.basename(os.fspath(file))
+    if os.fspath(file) == str(path.parent):
+        return "folder"
+    if "before-restore" in name:
+        return "aside"
+    if name.startswith("."):
+        return "new"
+    return name.removeprefix(path.name).lstrip(".-") or "main"
+
+
 def test_where_the_new_file_is_gone_everything_goes_back(prepared: Make) -> None:
     path, copy = prepared()
     with pytest.MonkeyPatch.context() as patch:
