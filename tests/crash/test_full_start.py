@@ -117,6 +117,23 @@ def test_a_restore_that_does_not_fit_leaves_everything(small_disk: Path, tmp_pat
     }  # fmt: skip
 
 
+def test_the_reserve_is_given_up_by_quarters_and_taken_back(tmp_path: Path) -> None:
+    reserve = Reserve(tmp_path / "events.db")
+    assert reserve.take()
+    sizes = []
+    while reserve.shrink():
+        sizes.append(reserve.path.stat().st_size if reserve.path.exists() else 0)
+    whole = reserve.size()
+    assert sizes == [int(whole * share) for share in (0.75, 0.5, 0.25, 0)]
+    assert not reserve.held
+    assert reserve.take()
+    assert reserve.shrink()
+    assert not reserve.held, "a part of it is no reserve to rely on"
+    reserve.regrow()
+    assert reserve.held
+    assert reserve.path.stat().st_size == whole
+
+
 def old_journal(path: Path, ids: int) -> None:
     """A journal of the first schema, with so many ids that producers chose."""
     form = shape(1)

@@ -199,6 +199,20 @@ def _dies(*arguments: object) -> None:
     raise Killed
 
 
+def test_what_readers_make_beside_the_new_journal_stays_there(prepared: Make) -> None:
+    """Killed behind the last rename; a reader came before the next start did."""
+    path, copy = prepared()
+    path.with_name("events.db-wal").unlink()  # so that its place aside is free
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intents, "_finished", _dies)
+        with pytest.raises(Killed):
+            restore(path, copy)
+    beside = path.with_name("events.db-wal")
+    beside.write_bytes(b"the new journal's")
+    assert intents.finish(path) is not None
+    assert beside.read_bytes() == b"the new journal's"
+
+
 def test_each_step_is_on_the_disk_before_the_next_rests_on_it(
     prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

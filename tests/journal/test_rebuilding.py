@@ -125,6 +125,10 @@ EVIL: dict[str, tuple[list[str], str]] = {
         ["UPDATE log SET message = CAST(x'ff' AS TEXT) WHERE seq = 1500"],
         "UTF-8",
     ),
+    "a word that is none": (
+        ["INSERT INTO words VALUES (9, CAST(x'ff' AS TEXT), x'0000')"],
+        "`words` holds what is no text",
+    ),
     "another version than it says": (["PRAGMA user_version = 1"], "schema 1"),
     "no version": (["PRAGMA user_version = 0"], "schema 0"),
 }  # fmt: skip
@@ -146,8 +150,13 @@ def test_what_no_journal_has_is_refused_and_named(good: Path, tmp_path: Path, ev
     assert {f.name for f in tmp_path.iterdir()} <= {"bad.db", "events.db", "events.db.lock"}
 
 
-def test_a_value_of_a_wrong_type_has_no_way_over(good: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_value_of_a_wrong_type_has_no_way_over(
+    good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checked: bool
+) -> None:
     """Written while the table was not STRICT, as a crafted page may hold it."""
+    if not checked:
+        monkeypatch.setattr("collector.journal.rebuilding._structure", lambda connection: ())
     file = changed(
         good,
         tmp_path,
