@@ -13,7 +13,7 @@ import pytest
 from collector.core.query import Filter
 from collector.daemon.collector import Collector
 from collector.event import Draft
-from collector.journal.verifying import verify
+from collector.journal.backup import verify
 
 pytestmark = pytest.mark.anyio
 

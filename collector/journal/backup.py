@@ -34,6 +34,7 @@ from collector.journal.intents import Intent
 from collector.journal.rebuilding import rebuild
 from collector.journal.space import Reserve, with_room
 from collector.journal.verifying import doubt_about, reading
+from collector.journal.verifying import verify as verify
 from collector.lock import LockFile
 
 PAGES: Final = 1024

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from collector.journal.verifying import verify
+from collector.journal.backup import verify
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from collector.journal.verifying import verify
+from collector.journal.backup import verify
 from tests.crash.producers import Producer
 from tests.daemon.harness import RunningDaemon, until
 from tests.requirements import need_tool
