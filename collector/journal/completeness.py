@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collector.core.rfc3339 import to_rfc3339
-from collector.journal.files import part, refusal, size_of
+from collector.journal.files import is_locked, part, refusal, size_of
 
 CLEAN: Final = "clean"
 """The fact that marks a file as whole."""
@@ -33,13 +33,20 @@ def in_doubt(path: Path) -> bool:
     Raises `JournalError`.
     """
     size = size_of(part(path, "-wal"))
-    if size or (size == 0 and size_of(part(path, ".lock")) is not None):
-        return False  # an empty log beside a lock is a daemon's that has just emptied it
+    if size or (size == 0 and _is_in_use(path)):
+        return (
+            False  # an empty log that somebody uses has just been emptied; others leave such, too
+        )
     try:
         with path.open("rb") as file:
             return file.read(_MODES.stop)[_MODES] == _WAL_MODE
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a connection is open on it; of one in another namespace the daemon's lock file tells."""
+    return is_locked(part(path, "-shm")) or size_of(part(path, ".lock")) is not None
 
 
 def ends_early(newest: Sequence[Any]) -> str | None:

@@ -43,6 +43,17 @@ def size_of(path: Path) -> int | None:
         raise refusal(path, error) from error
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process that we can see holds a lock on a file; it is not opened for that."""
+    try:
+        found = path.stat()
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return False
+    major, minor = os.major(found.st_dev), os.minor(found.st_dev)
+    return f" {major:02x}:{minor:02x}:{found.st_ino} " in locks
+
+
 def check_main(path: Path) -> None:
     """Raise `JournalMissing` where a log with content has lost its database: opening would delete it."""
     if size_of(path):

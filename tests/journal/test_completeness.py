@@ -60,7 +60,6 @@ def test_with_its_log_a_copy_is_whole(w: World, tmp_path: Path) -> None:
 
 
 def test_the_journal_in_use_is_whole_also_with_an_empty_log(w: World) -> None:
-    w.path.with_name("events.db.lock").touch()
     fill(w, 30)
     assert verify(w.path) == []
     assert w.journal.wipe()
