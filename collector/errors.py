@@ -8,7 +8,8 @@
     │   └── …                the other codes are plain `Rejected(code, …)`
     ├── JournalError         the journal cannot be used; carries an exit code
     │   ├── JournalBusy      locked by another writer or reader                             exit 75
-    │   ├── JournalCorrupt   not a database, or a damaged one                               exit 65
+    │   ├── JournalCorrupt   SQLite reports damage, or it is no database                    exit 65
+    │   │   └── JournalDamaged   two independent looks have found damage                   exit 65
     │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
@@ -151,9 +152,13 @@ class JournalBusy(JournalError):
 
 
 class JournalCorrupt(JournalError):
-    """The file is not a database, or its content is damaged."""
+    """The file is not a database, or SQLite says that its content is damaged: it may be mistaken."""
 
     exit_code = EXIT_DATA
+
+
+class JournalDamaged(JournalCorrupt):
+    """Two independent looks at the file have found it damaged; see `journal/looking.py`."""
 
 
 class JournalMissing(JournalError):
@@ -169,7 +174,11 @@ class JournalTooNew(JournalError):
 
 
 class JournalFull(JournalError):
-    """No space is left on the device, and none could be made."""
+    """No space is left on the device, and none could be made. `needed` is in bytes, where known."""
+
+    def __init__(self, message: str, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class JournalHeld(JournalFull):

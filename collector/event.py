@@ -211,5 +211,6 @@ OWN_ACTIONS: Final = (
     "storage.full",
     "storage.quarantined",
     "storage.recovered",
+    "storage.restored",
 )
 """What the daemon records of itself; a test holds this equal to `docs/event.md`."""

@@ -7,6 +7,7 @@ processes lock two files of one name.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from types import TracebackType
@@ -27,15 +28,20 @@ class LockFile:
             self._descriptor = os.open(path, flags, 0o640)
         except OSError as error:
             code = EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
-            raise JournalIOError(f"{path}: {error.strerror}", code) from error
+            raise JournalIOError(f"{path}: {error.strerror}{_owner(path)}", code) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = self._holder()
             os.close(self._descriptor)
             raise AlreadyRunning(path.removesuffix(".lock"), pid) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        self.sign()
+
+    def sign(self) -> None:
+        """Write down our pid, for people; on a full disk there may be no room for it yet."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let the next process have it."""
@@ -59,3 +65,13 @@ class LockFile:
             return int(os.pread(self._descriptor, 32, 0))
         except (OSError, ValueError):
             return None
+
+
+def _owner(path: str) -> str:
+    """Whose file it is that may not be opened, for the message."""
+    import pwd
+
+    try:
+        return f"; it is for the user {pwd.getpwuid(os.stat(path).st_uid).pw_name}"
+    except (OSError, KeyError):
+        return ""

@@ -27,11 +27,14 @@ def command(file: str, db: str | None, config: str | None) -> None:
     older backup of that name is replaced; anything else there is left alone (exit 73), above all
     a journal that is in use.
     """
-    from collector.cli.edge import say
+    from collector.cli.edge import complain, say
     from collector.cli.progress import progress
     from collector.journal.backup import backup
 
     source, target = Path(options.database_path(db, config)), Path(file)
+    doubts: list[str] = []
     with progress("copying") as advance:
-        backup(source, target, lambda done, total: advance(done / max(total, 1), ""))
+        backup(source, target, lambda done, total: advance(done / max(total, 1), ""), doubts.append)
+    for doubt in doubts:
+        complain(f"{source}: {doubt}")
     say(f"{source} is backed up in {file}")

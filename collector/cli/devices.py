@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from collector.cli import options
+from collector.cli.reading import open_reader
 from collector.errors import EXIT_FAILED, DaemonUnreachable
 
 STATE_STYLES: Final = {"online": "good", "suspect": "warning", "offline": "error"}
@@ -86,9 +87,7 @@ def _devices(db: str | None, socket: str | None, config: str | None) -> list[dic
 
 
 async def _stored(path: str) -> list[dict[str, Any]]:
-    from collector.journal.reader import Reader
-
-    async with Reader.open(path) as reader:
+    async with open_reader(path) as reader:
         return await reader.devices()
 
 

@@ -15,6 +15,7 @@ import click
 
 from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
+from collector.cli.reading import open_reader
 from collector.errors import PathTaken
 
 if TYPE_CHECKING:
@@ -109,11 +110,9 @@ def _mode(path: Path) -> int:
 
 
 async def _export(path: str, wanted: Filter, form: str, out: IO[str], advance: Advance) -> int:
-    from collector.journal.reader import Reader
-
     count = 0
     write, finish = _writer(form, out)
-    async with Reader.open(path, seconds=PAGE_SECONDS) as reader:
+    async with open_reader(path, seconds=PAGE_SECONDS) as reader:
         first = (await reader.info()).get("first_seq") or 1
         last = await reader.last_seq()
         async for entries in reader.export(wanted):

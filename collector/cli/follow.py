@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from collector.cli.edge import complain
-from collector.cli.reading import QUERY_SECONDS, following, newest, reversed_batches
+from collector.cli.reading import following, newest, open_and_warn, reversed_batches
 from collector.core.query import Filter
 from collector.errors import JournalBusy
 from collector.event import Entry
@@ -126,7 +126,7 @@ class Follow:
 
     async def _open(self) -> None:
         self._files = _identities(self._path)
-        self._reader = await Reader.open(self._path, seconds=QUERY_SECONDS)
+        self._reader = await open_and_warn(self._path)
 
     async def _close(self) -> None:
         if self._reader is not None:

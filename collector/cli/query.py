@@ -12,10 +12,10 @@ from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
 from collector.cli.reading import (
     NOTHING,
-    QUERY_SECONDS,
     following,
     how_many,
     newest,
+    open_reader,
     reversed_batches,
 )
 
@@ -96,9 +96,8 @@ async def _query(
 ) -> bool:
     """Print what matches; whether there was anything."""
     from collector.cli import clock, forms
-    from collector.journal.reader import Reader
 
-    async with Reader.open(path, seconds=QUERY_SECONDS) as reader:
+    async with open_reader(path) as reader:
         paint = forms.coloured if out.colour else forms.plain
         print_ = forms.printer(form, out.stream, clock.zone(), paint)
         found = False

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from collector.cli.edge import complain
 
 if TYPE_CHECKING:
     from collector.core.query import Filter
@@ -26,6 +30,34 @@ def how_many(ctx: click.Context, option: click.Parameter, value: str) -> int | N
     if not value.isascii() or not value.isdigit():
         raise click.BadParameter(f"{value!r} is neither a number nor 'all'", ctx, option)
     return int(value)
+
+
+@asynccontextmanager
+async def open_reader(path: str, *, seconds: float = QUERY_SECONDS) -> AsyncIterator[Reader]:
+    """A reader of the journal at `path`, which warns where the file is a copy that may end early."""
+    reader = await open_and_warn(path, seconds)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+async def open_and_warn(path: str, seconds: float = QUERY_SECONDS) -> Reader:
+    """The same, for who closes it. Raises `JournalError`."""
+    from collector.journal.completeness import NEWEST, ends_early, in_doubt
+    from collector.journal.files import check_before_reading
+    from collector.journal.reader import Reader as Opening
+
+    file = Path(path)
+    check_before_reading(file)
+    doubtful = in_doubt(file)
+    reader: Reader = await Opening.open(file, seconds=seconds, at_rest=doubtful)
+    if doubtful:
+        (row,) = await reader.fetch(NEWEST)
+        warning = ends_early(row)
+        if warning is not None:
+            complain(f"{path}: {warning}")
+    return reader
 
 
 async def newest(

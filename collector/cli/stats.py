@@ -11,7 +11,7 @@ import click
 
 from collector.cli import options
 from collector.cli.filters import PARAGRAPH, filtered, taken
-from collector.cli.reading import NOTHING, QUERY_SECONDS
+from collector.cli.reading import NOTHING, open_reader
 
 if TYPE_CHECKING:
     from collector.core.query import Bucket, Count, CountBy, Filter
@@ -59,9 +59,7 @@ def command(
 
 
 async def _counts(path: str, by: str, bucket: str | None, wanted: Filter) -> list[Count]:
-    from collector.journal.reader import Reader
-
-    async with Reader.open(path, seconds=QUERY_SECONDS) as reader:
+    async with open_reader(path) as reader:
         return await reader.counts(cast("CountBy", by), cast("Bucket | None", bucket), wanted)
 
 

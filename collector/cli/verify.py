@@ -20,8 +20,10 @@ from collector.errors import EXIT_DATA
 def command(db: str | None, config: str | None) -> int:
     """Check the journal, or a backup of it, and print each problem found; exits 65 if there is one.
 
-    SQLite's own structures, the checksum of every entry, and that nothing is missing but what was
-    pruned. Takes time in proportion to the journal, and may run beside the daemon.
+    SQLite's own structures, the checksum of every entry, that nothing is missing but what was pruned,
+    and that it is no copy of the main file alone, taken while the daemon ran: `cp` leaves the newest
+    entries behind, which are in the write-ahead log; `collector backup` does not. Takes time in
+    proportion to the journal, and may run beside the daemon.
     """
     from collector.cli.edge import say
     from collector.core.escape import visible
@@ -31,5 +33,6 @@ def command(db: str | None, config: str | None) -> int:
     problems = verify(path)
     for problem in problems:
         click.echo(visible(problem))
-    say(f"{path}: {f'{len(problems)} problems' if problems else 'sound'}")
+    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    say(f"{path}: {count if problems else 'sound'}")
     return EXIT_DATA if problems else 0

@@ -181,6 +181,7 @@ OWN: Final[dict[str, Callable[[Entry], str]]] = {
     "storage.full": _full,
     "storage.quarantined": _always("the journal was damaged and set aside; a new one was begun"),
     "storage.recovered": _always("there is room on the disk again"),
+    "storage.restored": _always("a backup was put in the journal's place"),
 }
 
 DEEDS: Final = frozenset(
@@ -191,6 +192,7 @@ DEEDS: Final = frozenset(
         "events.pruned",
         "key.created",
         "key.revoked",
+        "storage.restored",
     }
 )
 """What somebody does: where that failed or was denied, these sentences would claim it was done."""

@@ -26,15 +26,19 @@ from collector.daemon.control import DaemonControl
 from collector.daemon.denials import Denials
 from collector.daemon.failing import Failing
 from collector.daemon.limits import limits_of
-from collector.daemon.opening import make_directory, open_journal
+from collector.daemon.moving import report
+from collector.daemon.opening import judged, make_directory, open_journal
 from collector.daemon.parts import optional_parts
+from collector.daemon.quarantined import Quarantined
 from collector.daemon.supervisor import Part
-from collector.errors import JournalError
+from collector.errors import JournalCorrupt, JournalError
 from collector.event import Draft
 from collector.hub import Hub
 from collector.intake import Intake
 from collector.janitor import Janitor
-from collector.journal import succession
+from collector.journal import intents, succession
+from collector.journal.connection import translated
+from collector.journal.intents import Intent
 from collector.journal.versions import Versions, install_views
 from collector.sources.devices import Registry
 from collector.sources.health import policy_of
@@ -80,14 +84,22 @@ class Daemon:
         self.mdns: MdnsSource | None = None
         self.restarting: asyncio.Task[None] | None = None
         self.control = DaemonControl(self)
-        self.failing = Failing(self.path, monotonic, loop.create_future())
-        self._build(loop)
+        self.failing = Failing(self.path, monotonic, loop.create_future(), self._on_suspicion)
+        opened = open_journal(self.path, config.storage.on_corrupt, now=wall)
+        self.lock, self.journal, self.intent = opened.lock, opened.journal, opened.intent
+        try:
+            with translated(self.path):
+                self._build(loop)
+        except BaseException as error:
+            self.journal.close()
+            self.lock.release()
+            if isinstance(error, JournalCorrupt):
+                raise judged(self.path, error) from error
+            raise
 
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the journal and make everything that stands between it and the outside."""
+        """Make everything that stands between the journal and the outside."""
         config = self.config
-        opened = open_journal(self.path, config.storage.on_corrupt, now=self.wall)
-        self.lock, self.journal, self.quarantined = opened.lock, opened.journal, opened.quarantined
         redactor = self.redactor_of(config)
         self.hub = Hub(self.journal.entries)
         self.intake = Intake(
@@ -124,6 +136,7 @@ class Daemon:
             policy=policy_of(config.health),
             new_journal=self.journal.new,
         )
+        self.quarantined = Quarantined(self.journal)
         self.denials = Denials(self.intake, self.monotonic)
         self.queue = DraftQueue(self.intake, size=config.sources.queue.size, lost=self.lost)
 
@@ -139,29 +152,36 @@ class Daemon:
     async def start(self) -> None:
         """Begin: record the start, then housekeeping, then outputs, then inputs."""
         try:
-            if self.config.web.enabled:
-                exposure.check(self.config.web.host, len(self.control.keys()))
-            install_views(self.journal.connection, audited(self.config.resources))
-            if self.config.sources.unix.enabled and self.listener is None:
-                self._take_socket()
-            self.janitor.disk.reserve.take()
-            self._record_start()
-            self.registry.load(self.journal.devices())
-            self.registry.configure(self.config.devices)
-            self._housekeeping = asyncio.create_task(self.janitor.run(), name="janitor")
-            self._housekeeping.add_done_callback(self._janitor_ended)
-            self.parts = optional_parts(self)
-            for name, part in self.parts.items():
-                if name == "web":
-                    part.start()
-            if self.config.sources.unix.enabled:
-                self._listen()
-            for name, part in self.parts.items():
-                if name != "web":
-                    part.start()
-        except BaseException:
+            with translated(self.path):
+                self._start()
+        except BaseException as error:
             await self.stop(record=False)
+            if isinstance(error, JournalCorrupt):
+                raise judged(self.path, error) from error
             raise
+
+    def _start(self) -> None:
+        if self.config.web.enabled:
+            exposure.check(self.config.web.host, len(self.control.keys()))
+        install_views(self.journal.connection, audited(self.config.resources))
+        if self.config.sources.unix.enabled and self.listener is None:
+            self._take_socket()
+        self.janitor.disk.reserve.take()
+        self._record_start()
+        self.registry.load(self.journal.devices())
+        self.registry.configure(self.config.devices)
+        self.quarantined.start()
+        self._housekeeping = asyncio.create_task(self.janitor.run(), name="janitor")
+        self._housekeeping.add_done_callback(self._janitor_ended)
+        self.parts = optional_parts(self)
+        for name, part in self.parts.items():
+            if name == "web":
+                part.start()
+        if self.config.sources.unix.enabled:
+            self._listen()
+        for name, part in self.parts.items():
+            if name != "web":
+                part.start()
 
     def _take_socket(self) -> None:
         """Have the socket before a start is recorded: one that fails for its sake was none."""
@@ -180,6 +200,8 @@ class Daemon:
 
     async def stop(self, *, record: bool = True) -> None:
         """End: inputs first, then what they brought is answered, then outputs, then the journal."""
+        await self.failing.stop()
+        await self.quarantined.stop()
         self.queue.drain()  # what threads handed in until now was there before the end began
         if record:
             self._record(Draft(action="collector.stopping"))
@@ -229,32 +251,30 @@ class Daemon:
             metadata["to"] = rfc3339(self.began)
         with journal.transaction():
             journal.set_fact(RUNNING, int(self.began * 1e6))
-        if self.quarantined is not None:
-            self._record(
-                Draft(
-                    action="storage.quarantined",
-                    severity="error",
-                    object_type="journal",
-                    metadata={
-                        "file": self.quarantined.name,
-                        "journal_id": succession.journal_id(self.quarantined),
-                    },
-                )
-            )
-            _log.error("the journal was damaged; it is kept as %s", self.quarantined)
+        if self.intent is not None:
+            self._record_move(self.intent)
         severity = "warning" if metadata["previous"] == "unclean" else None
         metadata |= succession.unreported(journal)
         started = Draft(action="collector.started", severity=severity, metadata=metadata)
         self._record(started, settles=lambda: succession.mark_reported(journal))
 
+    def _record_move(self, intent: Intent) -> None:
+        """Tell of a quarantine or restore; once, since its id is the intent's."""
+        draft = report(intent, self.path)
+        if draft.action == "storage.quarantined":
+            _log.error("the journal was damaged; it is kept as %s", intent.aside)
+        if self._record(draft):
+            intents.recorded(self.path)
+
     def _last_recorded(self) -> str | None:
         entries = self.journal.entries(self.journal.last_seq, self.journal.last_seq)
         return entries[0].recorded_at if entries else None
 
-    def _record(self, draft: Draft, settles: Callable[[], None] | None = None) -> None:
+    def _record(self, draft: Draft, settles: Callable[[], None] | None = None) -> bool:
         receipt = self.intake.record(draft, source="collector", settles=settles)
         if not receipt.ok:
             _log.error("%s could not be recorded: %s", draft.action, receipt.error)
+        return receipt.ok
 
     # ── what goes wrong ─────────────────────────────────────────────────────────────────────────
 
@@ -267,6 +287,12 @@ class Daemon:
 
     def _on_failure(self, error: JournalError) -> None:
         self.failing.note(error, self.intake.failing.since)
+
+    def _on_suspicion(self, looking: bool, damage: JournalError | None) -> None:
+        """Nothing is written while the journal is looked at, nor after it was found damaged."""
+        failing = self.intake.failing
+        failing.suspected = looking or damage is not None
+        failing.error = damage or failing.error
 
     def _janitor_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():

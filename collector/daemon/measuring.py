@@ -36,6 +36,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "journal": janitor.status(),
         "removed": janitor.pruner.ledger.status(),
         "abandoned": succession.predecessor(journal),
+        "quarantined": daemon.quarantined.status(),
         "counters": dict(sorted(intake.counters.items())),
         "lost": dict(sorted(daemon.losses.totals.items())),
         "unix": daemon.unix.status() if daemon.unix is not None else None,

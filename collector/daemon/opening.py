@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
@@ -11,25 +10,47 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from collector.errors import (
-    EXIT_IOERR,
-    EXIT_NOPERM,
     JournalCorrupt,
-    JournalIOError,
+    JournalDamaged,
+    JournalError,
+    JournalFull,
 )
+from collector.journal import intents
+from collector.journal.files import is_full, part, refusal, sync_directory
+from collector.journal.intents import Intent
+from collector.journal.looking import Findings, look_and_wait
+from collector.journal.space import Reserve, with_room
 from collector.journal.writer import Journal
 from collector.lock import LockFile
+from collector.notify import Notifier
 
 MARKER: Final = ".damaged"
 """Appended to the journal's name: a file that makes the next start quarantine the journal."""
-_PARTS: Final = ("", "-wal", "-shm")
+LOOK_SECONDS: Final = 60.0
+"""What the service manager is asked to wait longer, each time, while a large journal is looked at."""
+
+Look = Callable[[Path], Findings]
 
 
 class Opened(Struct):
-    """An open journal, its lock, and where a damaged predecessor was put."""
+    """An open journal, its lock, and what a start has to record of what was done to its files."""
 
     journal: Journal
     lock: LockFile
-    quarantined: Path | None = None
+    intent: Intent | None = None
+
+
+def look(path: Path) -> Findings:
+    """Look at a journal that is not open here; the service manager is asked for time meanwhile."""
+    notifier = Notifier()
+
+    def wait_longer() -> None:
+        notifier.extend_timeout(LOOK_SECONDS)
+
+    try:
+        return look_and_wait(path, wait_longer)
+    finally:
+        notifier.close()
 
 
 def open_journal(
@@ -38,67 +59,112 @@ def open_journal(
     *,
     now: Callable[[], float],
     patience: float = 5.0,
+    look: Look = look,
 ) -> Opened:
     """The journal at `path`, locked. Raises `AlreadyRunning`, `JournalError`, `PathTaken`."""
     make_directory(path.parent)
     lock = LockFile(f"{path}.lock")
     try:
-        quarantined = None
-        marker = path.with_name(path.name + MARKER)
-        if marker.exists():
-            if on_corrupt != "quarantine":
-                raise JournalCorrupt(
-                    f"{path} was found to be damaged; move it away or mend it, then remove {marker}"
-                )
-            quarantined = quarantine(path, now())
-            marker.unlink()
-        try:
-            journal = Journal.open(path, patience=patience)
-        except JournalCorrupt as damage:
-            if on_corrupt != "quarantine":
-                raise JournalCorrupt(
-                    f'{damage}; move it away, or set storage.on_corrupt = "quarantine"'
-                ) from damage
-            quarantined = quarantine(path, now())
-            journal = Journal.open(path, patience=patience)
+        reserve = Reserve(path)
+        intent = with_room(reserve, lambda: intents.finish(path))
+        damage = _marked(path)
+        journal = None
+        if damage is None:
+            try:
+                journal = with_room(reserve, lambda: _opened(path, patience, look))
+            except JournalDamaged as found:
+                damage = found
+        if journal is None:
+            intent = _set_aside(path, damage, on_corrupt, now)
+            journal = with_room(reserve, lambda: Journal.open(path, patience=patience))
     except BaseException:
         lock.release()
         raise
-    return Opened(journal, lock, quarantined)
+    reserve.regrow()
+    lock.sign()  # on a full disk there may be room for it only now
+    return Opened(journal, lock, intent)
 
 
-def quarantine(path: Path, now: float) -> Path:
-    """Move a damaged database and what belongs to it aside, together; returns its new place."""
-    stamp = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    for part in _PARTS:
-        source = path.with_name(path.name + part)
-        if source.exists():
-            source.rename(aside.with_name(aside.name + part))
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _opened(path: Path, patience: float, look: Look) -> Journal:
+    """Open; of a journal that is reported as damaged, only after two looks. Raises `JournalDamaged`."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return aside
+        return Journal.open(path, patience=patience)
+    except JournalCorrupt as reported:
+        findings = look(path)
+        if not findings.sound:
+            raise findings.error(path, reported) from reported
+    try:
+        return Journal.open(path, patience=patience)  # a read has failed that does not fail again
+    except JournalCorrupt as reported:
+        raise findings.error(path, reported) from reported
+
+
+def judged(path: Path, reported: JournalCorrupt, look: Look = look) -> JournalError:
+    """What damage comes to that is reported of a journal after it was opened, and is closed again.
+
+    Where two looks find it, the next start sets the journal aside.
+    """
+    error = look(path).error(path, reported)
+    if isinstance(error, JournalDamaged):
+        mark_damaged(path)
+    return error
+
+
+# ── a damaged journal ───────────────────────────────────────────────────────────────────────────
+
+
+def _marked(path: Path) -> JournalDamaged | None:
+    marker = part(path, MARKER)
+    if not marker.exists():
+        return None
+    return JournalDamaged(f"{path} was found to be damaged, as {marker} says")
+
+
+def _set_aside(
+    path: Path,
+    damage: JournalDamaged | None,
+    on_corrupt: Literal["quarantine", "fail"],
+    now: Callable[[], float],
+) -> Intent:
+    if on_corrupt == "quarantine":
+        return quarantine(path, now())
+    marker = part(path, MARKER)
+    mend = f"mend it and remove {marker}" if marker.exists() else "mend it"
+    raise JournalCorrupt(
+        f'{damage}; move it away, {mend}, or set storage.on_corrupt = "quarantine"'
+    ) from damage
+
+
+def quarantine(path: Path, now: float) -> Intent:
+    """Move a damaged database and what belongs to it aside, together. Raises `JournalIOError`."""
+    stamp = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = intents.free_name(path, "corrupt", stamp)
+    return intents.carry_out(
+        path,
+        Intent(
+            operation="quarantine",
+            aside=aside.name,
+            moves=intents.moved_aside(path, aside),
+            removed=[part(path, MARKER).name],
+            at=now,
+        ),
+    )
 
 
 def mark_damaged(path: Path) -> None:
     """Make the next start quarantine the journal."""
     try:
-        path.with_name(path.name + MARKER).touch()
+        part(path, MARKER).touch()
+        sync_directory(path.parent)
     except OSError:
         pass  # the next start may find the damage by itself
 
 
 def make_directory(directory: Path) -> None:
-    """A directory of ours, mode 0750 where it is made. Raises `JournalIOError`."""
+    """A directory of ours, mode 0750 where it is made. Raises `JournalError`."""
     try:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        code = EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
-        raise JournalIOError(f"{directory}: {error.strerror}", code) from error
+        if is_full(error):
+            raise JournalFull(f"{directory}: {error.strerror}") from error
+        raise refusal(directory, error) from error

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from collector.errors import JournalCorrupt, JournalError, JournalFull, JournalHeld, Rejected
+from collector.errors import JournalDamaged, JournalError, JournalFull, JournalHeld, Rejected
 from collector.event import Draft
 
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
@@ -32,6 +32,8 @@ class Failing:
         """When the first of the failures was, on the monotonic clock; None while writing works."""
         self.error: JournalError | None = None
         """The last failure."""
+        self.suspected = False
+        """The journal may be damaged and is being looked at: nothing is tried meanwhile."""
         self._monotonic, self._on_failure, self._counters = monotonic, on_failure, counters
         self._retry_at = 0.0
         self._backoff = RETRY_FIRST
@@ -39,6 +41,8 @@ class Failing:
     @property
     def resting(self) -> bool:
         """Whether it is too early for another try."""
+        if self.suspected:
+            return True
         return self.since is not None and self._monotonic() < self._retry_at
 
     def failed(self, error: JournalError) -> Rejected:
@@ -64,7 +68,7 @@ class Failing:
 
 def rejection(error: JournalError | None) -> Rejected:
     """The answer to an event that could not be written."""
-    if isinstance(error, JournalCorrupt):
+    if isinstance(error, JournalDamaged):
         return Rejected("failed", "the journal is damaged; the daemon restarts with a fresh one")
     if isinstance(error, JournalHeld):
         return Rejected(

@@ -105,6 +105,9 @@ class Janitor:
     async def run(self) -> None:
         """Work for as long as there is work, then wait for some."""
         while True:
+            if self.intake.failing.suspected:  # nothing is written to a journal that may be damaged
+                await self._rest()
+                continue
             if self.disk.waiting:
                 self._wait_for_readers()
             if self.disk.waiting:

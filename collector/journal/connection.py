@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,12 +30,13 @@ from collector.errors import (
     JournalError,
     JournalFull,
     JournalIOError,
-    JournalMissing,
     JournalTooNew,
     PathTaken,
 )
 from collector.journal import recovery
 from collector.journal.converting import CONVERSIONS
+from collector.journal.files import check_main, is_full, refusal, way_in
+from collector.journal.migration_room import check_room
 from collector.journal.wal import wal_of as wal_of
 
 SCHEMA_VERSION: Final = 4
@@ -127,6 +129,20 @@ def schema() -> str:
     return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
 
 
+VALUE_BYTES: Final = 64 * 1024 * 1024
+"""Longest value that is read from a file that may be anybody's; ours are a hundredth of it."""
+
+
+def distrust(connection: sqlite3.Connection) -> None:
+    """Read a file that may be anybody's: nothing in its schema is run, and what it holds is bounded."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+
+
 def open_writer(
     path: Path,
     *,
@@ -140,11 +156,7 @@ def open_writer(
     busy after `patience` seconds, corrupt, too new, full, no permission; `PathTaken` where the file
     is somebody else's database.
     """
-    if not path.exists() and wal_of(path).exists() and wal_of(path).stat().st_size:
-        raise JournalMissing(
-            f"{path} is missing but its write-ahead log is there; nothing was touched. "
-            f"Put the database back, or move {wal_of(path)} away to start anew"
-        )
+    check_main(path)
     _create(path)
     with translated(path):
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=256, timeout=0)
@@ -188,10 +200,12 @@ def _create(path: Path) -> None:
             raise PathTaken(f"{path} is not a regular file") from None
         if not os.access(path, os.R_OK | os.W_OK):  # SQLite would only say that it cannot open it
             code = _permission_exit(path)
-            raise JournalIOError(f"{path}: may not be read and written", code) from None
+            reason = f"may not be read and written; {way_in(path)}"
+            raise JournalIOError(f"{path}: {reason}", code) from None
     except OSError as error:
-        exit_code = EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
-        raise JournalIOError(f"{path}: {error.strerror}", exit_code) from error
+        if is_full(error):
+            raise JournalFull(f"{path}: {error.strerror}") from error
+        raise refusal(path, error) from error
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
@@ -208,6 +222,8 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
         raise JournalTooNew(
             f"{path} has schema {version}, this collector knows {SCHEMA_VERSION}; upgrade collector"
         )
+    if not empty:
+        check_room(connection, path, version, SCHEMA_VERSION)
     run("PRAGMA journal_mode = WAL")
     run("PRAGMA synchronous = FULL")
     run("PRAGMA wal_autocheckpoint = 0")
@@ -253,7 +269,7 @@ def migrate(
     connection.execute("BEGIN IMMEDIATE")
     try:
         for number, script in steps:
-            for statement in _statements(script):
+            for statement in statements(script):
                 connection.execute(statement)
             if version and number in CONVERSIONS:
                 CONVERSIONS[number](connection)
@@ -275,6 +291,8 @@ def _check_room(connection: sqlite3.Connection) -> None:
     """
     run = connection.execute
     path = run("PRAGMA database_list").fetchone()[2]
+    if not path:
+        return  # in memory
     pages, size = run("PRAGMA page_count").fetchone()[0], run("PRAGMA page_size").fetchone()[0]
     growth = max(0, pages * size - os.stat(path).st_size)
     needed = growth + min(pages, CACHE_BYTES // size) * (size + WAL_FRAME_HEADER)
@@ -283,12 +301,13 @@ def _check_room(connection: sqlite3.Connection) -> None:
     if free < needed:
         raise JournalFull(
             f"{path}: bringing it to schema {SCHEMA_VERSION} needs {needed:,} bytes on its disk,"
-            f" {free:,} are free; nothing was changed"
+            f" {free:,} are free; nothing was changed",
+            needed=needed,
         )
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script; `executescript` would end the transaction."""
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one; `executescript` would end the transaction."""
     statement = ""
     for piece in script.split(";")[:-1]:
         statement += piece + ";"

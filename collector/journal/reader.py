@@ -33,6 +33,7 @@ from collector.journal.connection import (
     translated,
     wal_of,
 )
+from collector.journal.files import check_before_reading
 from collector.journal.finding import Row, collect, matching
 from collector.journal.foresight import Removal, removal
 from collector.journal.id_index import stored_seq
@@ -45,6 +46,8 @@ QUERY_SECONDS: Final = 5.0
 """Longest time that one query may take."""
 COUNT_CAP: Final = 10_000
 EXPORT_PAGE: Final = 500
+JOIN_SECONDS: Final = 5.0
+"""How long the thread of a connection that failed is waited for; its last step takes microseconds."""
 CACHE_KIB: Final = 8192
 """Pages that a reader keeps, so that the tail of the log is not fetched anew for each page."""
 _SEQ_MAX: Final = 2**63 - 1
@@ -65,13 +68,19 @@ class Reader:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, seconds: float = QUERY_SECONDS, connections: int = 1
+        cls,
+        path: Path | str,
+        *,
+        seconds: float = QUERY_SECONDS,
+        connections: int = 1,
+        at_rest: bool = False,
     ) -> _Opening:
         """A reader of the journal at `path`; queries end after `seconds`. Raises `JournalError`.
 
-        With several `connections`, so many questions are answered at a time.
+        With several `connections`, so many questions are answered at a time. `at_rest` says that
+        nobody can be writing to the file, so that nothing need be made beside it.
         """
-        return _Opening(Path(path), seconds, connections)
+        return _Opening(Path(path), seconds, connections, at_rest)
 
     async def close(self) -> None:
         """End the connection and its thread, also while being cancelled: it would outlive the loop."""
@@ -206,12 +215,16 @@ class Reader:
 
     def _checked(self, fetch: Fetch) -> int:
         fetch(f"PRAGMA cache_size = -{CACHE_KIB}", ())
+        fetch("PRAGMA trusted_schema = OFF", ())
         if fetch("PRAGMA application_id", ())[0][0] != APPLICATION_ID:
             raise JournalCorrupt(f"{self.path} is not a journal of collector")
         version = fetch("PRAGMA user_version", ())[0][0]
         if version > SCHEMA_VERSION:
             raise JournalTooNew(f"{self.path} has schema {version}; upgrade collector to read it")
-        tag: int = fetch("SELECT value FROM facts WHERE name = 'tag'", ())[0][0]
+        found = fetch("SELECT value FROM facts WHERE name = 'tag'", ())
+        if not found and fetch("SELECT 1 FROM log LIMIT 1", ()):
+            raise JournalCorrupt(f"{self.path} is not a whole journal: its fact `tag` is missing")
+        tag: int = found[0][0] if found else 0  # a copy of one that has only begun
         return tag
 
 
@@ -269,8 +282,9 @@ def _seq_of(fetch: Fetch, key: str, tag: int) -> int | None:
 class _Opening:
     """Awaitable and async context manager, so that both spellings of opening work."""
 
-    def __init__(self, path: Path, seconds: float, connections: int) -> None:
+    def __init__(self, path: Path, seconds: float, connections: int, at_rest: bool) -> None:
         self._path, self._seconds, self._count = path, seconds, connections
+        self._at_rest = at_rest
         self._reader: Reader | None = None
 
     def __await__(self) -> Any:
@@ -290,10 +304,9 @@ class _Opening:
         await self._reader.close()
 
     async def _open(self) -> Reader:
-        if not self._path.exists():
-            raise JournalError(
-                f"{self._path}: no journal is there; is the daemon running, or is --db missing?"
-            )
+        check_before_reading(self._path)
+        if self._at_rest:
+            return await self._try("mode=ro&immutable=1")
         try:
             return await self._try("mode=ro")
         except JournalError:
@@ -307,10 +320,7 @@ class _Opening:
         try:
             with translated(self._path):
                 while len(connections) < self._count:
-                    opened = await aiosqlite.connect(
-                        uri, uri=True, isolation_level=None, timeout=1.0
-                    )
-                    connections.append(opened)
+                    connections.append(await _connected(uri))
             reader = Reader(connections, self._path, self._seconds)
             await reader.start()
         except BaseException:
@@ -319,6 +329,20 @@ class _Opening:
                     await connection.close()
             raise
         return reader
+
+
+async def _connected(uri: str) -> aiosqlite.Connection:
+    """A connection, or what SQLite has against it, and then no thread of it either.
+
+    aiosqlite only asks its thread to end. The thread would answer a loop that may be closed by then.
+    """
+    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=1.0)
+    try:
+        return await connection
+    except BaseException:
+        thread: Any = getattr(connection, "_thread", connection)  # before 0.22 it is one itself
+        thread.join(JOIN_SECONDS)
+        raise
 
 
 def _at_rest(path: Path) -> bool:

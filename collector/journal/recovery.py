@@ -24,12 +24,11 @@ from collector.errors import (
     JournalIOError,
     JournalTorn,
 )
+from collector.journal.completeness import CLEAN
 from collector.journal.holders import described, holders
 from collector.journal.wal import copy_again, wal_of, write_again, write_all_again
 from collector.journal.wal_index import WalIndex
 
-CLEAN: Final = "clean"
-"""A fact: nothing was written to the journal since a clean stop, or since it was copied as a whole."""
 PATIENCE: Final = 5.0
 """Seconds that the first checkpoint waits for readers to leave; see RELIABILITY in `docs/`."""
 RETRY: Final = 0.05

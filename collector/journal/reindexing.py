@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from collector.journal import sweeping
+from collector.journal import intents, sweeping
 from collector.journal.connection import translated
 from collector.journal.cursors import cursor_fact
 from collector.journal.followers import Follower, all_followers, runs
@@ -91,6 +91,7 @@ def reindex(path: Path) -> int:
     Raises `AlreadyRunning`, `JournalError`.
     """
     with LockFile(f"{path}.lock"):
+        intents.finish(path)
         journal = Journal.open(path)
         try:
             with translated(path):

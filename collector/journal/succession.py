@@ -64,6 +64,11 @@ def unreported(journal: Journal) -> dict[str, Any]:
     old = predecessor(journal)
     if old is None or journal.fact(UNREPORTED) is None:
         return {}
+    return as_metadata(old)
+
+
+def as_metadata(old: dict[str, Any]) -> dict[str, Any]:
+    """What entries say of the journal that was replaced."""
     return {"abandoned_journal": old["journal_id"], "abandoned_seq": old["last_seq"]}
 
 

@@ -15,18 +15,34 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from collector.errors import JournalCorrupt, JournalError, JournalTooNew
+from collector.core.ids import SEQ_MASK, TAG_BITS
+from collector.errors import JournalCorrupt, JournalTooNew
 from collector.journal import accounting
+from collector.journal.completeness import NEWEST, ends_early, in_doubt
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     UNREADABLE,
+    distrust,
     translated,
     unreadable,
     wal_of,
 )
+from collector.journal.files import check_before_reading
 from collector.journal.followers.words import checksum
 from collector.journal.postings import CHUNK_BITS
+
+_FACTS: Final = (
+    ("journal_id", "typeof(value) = 'text'", True),
+    ("tag", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {(1 << TAG_BITS) - 1}", True),
+    ("hmac_key", "typeof(value) = 'blob' AND length(value) = 32", True),
+    ("ids_key", "typeof(value) = 'blob' AND length(value) = 16", False),
+    ("last_seq", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {SEQ_MASK}", False),
+    ("holes", f"typeof(value) = 'integer' AND value BETWEEN 0 AND {SEQ_MASK}", False),
+    ("cursor.*", f"typeof(value) = 'integer' AND value BETWEEN -1 AND {SEQ_MASK}", False),
+    ("key.*", "typeof(value) = 'text' AND json_valid(value)", False),
+)
+"""Facts that a start rests on: name, what must be so, and whether every journal has it."""
 
 PROBLEMS_MAX: Final = 100
 _ROWS: Final = 1 << CHUNK_BITS
@@ -36,13 +52,14 @@ def verify(path: Path) -> list[str]:
     """What is wrong with the journal at `path`, in words; empty where nothing is.
 
     Checks SQLite's own structure, the checksum of every 1,024 entries that have one, that every entry
-    is there or in the ledger of removed ones, and that the log refers to nothing that is missing.
+    is there or in the ledger of removed ones, that the log refers to nothing that is missing, and that
+    it is no copy whose end stands in a write-ahead log that was not copied.
     Raises `JournalError` where it cannot be read at all.
     """
     with reading(path) as connection:
         connection.execute("BEGIN")
         problems: list[str] = []
-        for problem in _problems(connection):
+        for problem in _everything(connection, path):
             problems.append(problem)
             if len(problems) >= PROBLEMS_MAX:
                 problems.append("… and more")
@@ -50,17 +67,39 @@ def verify(path: Path) -> list[str]:
     return problems
 
 
+def _everything(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    doubt = doubt_about(connection, path)
+    if doubt is not None:
+        yield doubt
+    yield from found_wrong(connection, whole=doubt is None)
+
+
+def doubt_about(connection: sqlite3.Connection, path: Path) -> str | None:
+    """That an open file may end early, in words; None where nothing speaks for it."""
+    if not in_doubt(path):
+        return None
+    try:
+        return ends_early(connection.execute(NEWEST).fetchone())
+    except sqlite3.DatabaseError as error:
+        return f"copied while in use, no WAL beside it: may end early ({error})"
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """A read-only connection on a journal of a schema that we know."""
-    if not path.is_file():
-        raise JournalError(f"{path}: no journal is there")
-    mode = "mode=ro" if wal_of(path).exists() or os.access(path.parent, os.W_OK) else "immutable=1"
+    """A read-only connection on a journal of a schema that we know. Raises `JournalError`.
+
+    The file may be anybody's: its schema is not trusted, and what it holds is bounded.
+    """
+    check_before_reading(path)
+    # A connection on a copy of a file in use would leave an empty log beside it.
+    at_rest = in_doubt(path) or not (wal_of(path).exists() or os.access(path.parent, os.W_OK))
+    mode = "mode=ro&immutable=1" if at_rest else "mode=ro"
     with translated(path):
         connection = sqlite3.connect(
             f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None
         )
         with closing(connection):
+            distrust(connection)
             try:
                 application = connection.execute("PRAGMA application_id").fetchone()[0]
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -73,17 +112,36 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+def found_wrong(connection: sqlite3.Connection, *, whole: bool = True) -> Iterator[str]:
+    """What is wrong with the content, in words; SQLite's own structure comes first."""
     try:
-        for line in _structure(connection):
-            if line != "ok":
-                yield f"SQLite: {line}"
+        yield from unreadable_parts(connection, whole=whole)
         yield from _checksums(connection)
-        yield from _texts(connection)
         yield from accounting.problems(connection)
         yield from _references(connection)
     except (sqlite3.DatabaseError, *UNREADABLE) as error:
         yield f"SQLite: {error}"
+
+
+def unreadable_parts(connection: sqlite3.Connection, *, whole: bool = True) -> Iterator[str]:
+    """What keeps a journal from being opened or read, in words. Raises what SQLite raises.
+
+    Where the main file is looked at without its log it is not `whole`, and may lack facts.
+    """
+    for line in _structure(connection):
+        if line != "ok":
+            yield f"SQLite: {' '.join(line.split())}"
+    yield from _facts(connection, whole)
+    yield from _texts(connection)
+
+
+def _facts(connection: sqlite3.Connection, whole: bool) -> Iterator[str]:
+    for name, rule, required in _FACTS:
+        found, right = connection.execute(
+            f"SELECT count(*), total({rule}) FROM facts WHERE name GLOB ?", (name,)
+        ).fetchone()
+        if found != right or (whole and required and not found):
+            yield f"its fact `{name}` is {'not what it must be' if found else 'missing'}"
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:

@@ -51,7 +51,7 @@ def test_a_backup_is_one_moment_while_recording_goes_on(w: World, tmp_path: Path
     assert started.wait(30)
     thread.join(30)
     assert not errors
-    assert backups.verify(target) == []
+    assert verify(target) == []
     stored = seqs(target)
     assert stored == list(range(1, len(stored) + 1))
     assert 6000 <= len(stored) <= w.journal.last_seq

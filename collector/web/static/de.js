@@ -270,6 +270,7 @@ Das Netz ist nicht zu beobachten: zu viele Geräte fielen zugleich aus
 Der Datenträger ist voll
 Das Journal war beschädigt und wurde beiseitegelegt; ein neues hat begonnen
 Auf dem Datenträger ist wieder Platz
+Eine Sicherung nimmt nun den Platz des Journals ein
 [verb]
 hinzugefügt
 genehmigt

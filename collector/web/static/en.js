@@ -270,6 +270,7 @@ settings.updated {who} changed {what}
 storage.full The disk is full
 storage.quarantined The journal was damaged and set aside; a new one was begun
 storage.recovered There is room on the disk again
+storage.restored A backup was put in the journal's place
 [verb]
 added add|to
 approved approve

@@ -42,7 +42,7 @@ function tellOwn(entry) {
 	}), ...(action === "settings.updated" ? limits(entry) ?? difference(entry) : [])]
 }
 // Deeds: where one failed, its own text would claim that it was done.
-const DEEDS = new Set(["config.reloaded", "events.cleared", "events.exported", "events.pruned", "key.created", "key.revoked", "settings.updated"])
+const DEEDS = new Set(["config.reloaded", "events.cleared", "events.exported", "events.pruned", "key.created", "key.revoked", "settings.updated", "storage.restored"])
 
 /** The sentence of an entry as a list of nodes; never empty. */
 export function sentence(entry) {
