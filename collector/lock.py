@@ -35,6 +35,9 @@ class LockFile:
             pid = self._holder()
             os.close(self._descriptor)
             raise AlreadyRunning(path.removesuffix(".lock"), pid) from None
+        except OSError as error:
+            os.close(self._descriptor)
+            raise JournalIOError(f"{path}: cannot be locked: {error.strerror}") from error
         self.sign()
 
     def sign(self) -> None:

@@ -14,9 +14,10 @@ from collector.errors import (
     JournalDamaged,
     JournalError,
     JournalFull,
+    PathTaken,
 )
 from collector.journal import intents
-from collector.journal.files import is_full, part, refusal, sync_directory
+from collector.journal.files import is_full, part, refusal, size_of, sync_directory
 from collector.journal.intents import Intent
 from collector.journal.looking import Findings, look_and_wait
 from collector.journal.space import Reserve, with_room
@@ -75,7 +76,7 @@ def open_journal(
             except JournalDamaged as found:
                 damage = found
         if journal is None:
-            intent = _set_aside(path, damage, on_corrupt, now)
+            intent = with_room(reserve, lambda: _set_aside(path, damage, on_corrupt, now))
             journal = with_room(reserve, lambda: Journal.open(path, patience=patience))
     except BaseException:
         lock.release()
@@ -115,8 +116,10 @@ def judged(path: Path, reported: JournalCorrupt, look: Look = look) -> JournalEr
 
 def _marked(path: Path) -> JournalDamaged | None:
     marker = part(path, MARKER)
-    if not marker.exists():
+    if size_of(marker) is None:
         return None
+    if marker.is_dir():
+        raise PathTaken(f"{marker} is a directory, and so no mark of ours; move it away")
     return JournalDamaged(f"{path} was found to be damaged, as {marker} says")
 
 

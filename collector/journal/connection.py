@@ -35,13 +35,14 @@ from collector.errors import (
 )
 from collector.journal import recovery
 from collector.journal.converting import CONVERSIONS
-from collector.journal.files import check_main, is_full, refusal, way_in
+from collector.journal.files import PARTS, check_main, is_full, part, refusal, way_in
 from collector.journal.migration_room import check_room
 from collector.journal.wal import wal_of as wal_of
 
 SCHEMA_VERSION: Final = 4
 APPLICATION_ID: Final = 0x636F6C6C
 """`coll`, in the header of every journal."""
+_MARK: Final = APPLICATION_ID.to_bytes(4)
 WAL_BYTES: Final = 8 * 1024 * 1024
 """Length to which the write-ahead log's file is cut when it begins anew; above it, it is due."""
 
@@ -64,10 +65,18 @@ def translate(error: sqlite3.Error, path: Path | str) -> JournalError:
         return JournalBusy(text)
     if primary == sqlite3.SQLITE_FULL:
         return JournalFull(text)
-    if primary in _PERMISSION or (
-        primary == sqlite3.SQLITE_CANTOPEN and not os.access(Path(path).parent, os.R_OK | os.X_OK)
-    ):
-        return JournalIOError(text, _permission_exit(Path(path)))
+    if primary in _PERMISSION or primary == sqlite3.SQLITE_CANTOPEN:
+        return _not_opened(Path(path), text)
+    return JournalIOError(text)
+
+
+def _not_opened(path: Path, text: str) -> JournalIOError:
+    """77 and the way in where mode bits are the reason; 74 where the file system is read-only, or
+    where descriptors, memory or the disk failed: SQLite says the same of them."""
+    if _permission_exit(path) == EXIT_NOPERM:
+        for each in (path.parent, *(part(path, end) for end in PARTS)):
+            if each.exists() and not os.access(each, os.R_OK | os.W_OK):
+                return JournalIOError(f"{text} ({each}: {way_in(each)})", EXIT_NOPERM)
     return JournalIOError(text)
 
 
@@ -183,13 +192,34 @@ def leave(connection: sqlite3.Connection, path: Path) -> None:
     For a log that may not be on the disk: copied into the database it would be lost itself.
     """
     keeper: sqlite3.Connection | None = None
-    with suppress(sqlite3.Error, *UNREADABLE):  # with a second connection the first is not the last
+    with suppress(sqlite3.Error, *UNREADABLE):
+        # A second connection makes the first one's close not the last.
         keeper = sqlite3.connect(f"file:{quote(os.fspath(path.absolute()))}?mode=ro", uri=True)
         keeper.execute("BEGIN")
         keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     connection.close()
     if keeper is not None:
         keeper.close()  # it may only read, so it checkpoints nothing
+
+
+_HEADER: Final = 108
+"""Bytes of a database's own header (100) and of its first page's: https://sqlite.org/fileformat2.html"""
+
+
+def _check_ours(path: Path) -> None:
+    """Raise `PathTaken` for another program's database, by its header alone, before it is opened.
+
+    SQLite would first lay over it whatever log lies beside it. A journal that was never checkpointed
+    has an empty first page and not yet our mark.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER)
+    except OSError as error:
+        raise refusal(path, error) from error
+    tables = header[103:105] != bytes(2)
+    if header.startswith(b"SQLite format 3\0") and tables and header[68:72] != _MARK:
+        raise PathTaken(f"{path} is a database, but not one of collector's; choose another path")
 
 
 def _create(path: Path) -> None:
@@ -199,9 +229,8 @@ def _create(path: Path) -> None:
         if not path.is_file():
             raise PathTaken(f"{path} is not a regular file") from None
         if not os.access(path, os.R_OK | os.W_OK):  # SQLite would only say that it cannot open it
-            code = _permission_exit(path)
-            reason = f"may not be read and written; {way_in(path)}"
-            raise JournalIOError(f"{path}: {reason}", code) from None
+            raise _not_opened(path, f"{path}: may not be read and written") from None
+        _check_ours(path)
     except OSError as error:
         if is_full(error):
             raise JournalFull(f"{path}: {error.strerror}") from error

@@ -37,17 +37,21 @@ class Reserve:
     @property
     def held(self) -> bool:
         """Whether the reserve is there, whole, to be given up."""
-        return self._bytes() >= max(self.size(), 1)
+        return self.held_bytes() >= max(self.size(), 1)
 
-    def _bytes(self) -> int:
+    def held_bytes(self) -> int:
+        """Bytes that the reserve would give up; 0 where it is not held."""
         try:
             return self.path.stat().st_size
         except OSError:
             return 0
 
     def size(self) -> int:
-        """Bytes that the reserve has to have on this file system."""
-        stat = os.statvfs(self.path.parent)
+        """Bytes that the reserve has to have on this file system; the most where it does not tell."""
+        try:
+            stat = os.statvfs(self.path.parent)
+        except OSError:
+            return RESERVE_BYTES
         return min(RESERVE_BYTES, int(stat.f_blocks * stat.f_frsize * RESERVE_SHARE))
 
     def roomy(self) -> bool:
@@ -58,15 +62,12 @@ class Reserve:
         """Bytes that are free, with what the reserve would give up."""
         return self._available() + self.held_bytes()
 
-    def held_bytes(self) -> int:
-        """Bytes that the reserve would give up; 0 where it is not held."""
+    def _available(self) -> int:
+        """Bytes that are free; none where the file system does not tell."""
         try:
-            return os.stat(self.path).st_size
+            stat = os.statvfs(self.path.parent)
         except OSError:
             return 0
-
-    def _available(self) -> int:
-        stat = os.statvfs(self.path.parent)
         return stat.f_bavail * stat.f_frsize
 
     def take(self, sizes: float = 2.0) -> bool:
@@ -105,7 +106,7 @@ class Reserve:
         """
         for share in _SHARES:
             size = int(self.size() * share)
-            if size < self._bytes():
+            if size < self.held_bytes():
                 try:
                     os.truncate(self.path, size)
                 except OSError:
@@ -115,7 +116,7 @@ class Reserve:
 
     def regrow(self) -> None:
         """Take back what opening did not need after all, or has freed, as far as there is room."""
-        held = self._bytes()
+        held = self.held_bytes()
         for share in (1.0, *_SHARES):
             size = int(self.size() * share)
             if not 0 < held < size:
@@ -136,7 +137,7 @@ class Reserve:
 
     def short_of(self, needed: int) -> bool:
         """Whether so many bytes (0: nobody knows) would not be free even without the reserve."""
-        return needed > self._available() + self._bytes()
+        return needed > self._available() + self.held_bytes()
 
     def disk_is_full(self) -> bool:
         """Whether a trial write beside the database fails for want of space, as with a quota."""

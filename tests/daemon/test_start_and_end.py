@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.journal.backup import verify
+from collector.journal.verifying import verify
 from tests.daemon.harness import RunningDaemon, until
 from tests.journal.readers import held_elsewhere
 from tests.requirements import need, need_root, need_tool
