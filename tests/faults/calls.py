@@ -1,0 +1,63 @@
+"""Which system calls can fail, with which errors, and what may come of it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+Phase = Literal["start", "running", "stop"]
+"""Before the daemon has answered for the first time, until it is asked to end, and from then on."""
+
+KINDS: Final = (
+    "open",
+    "read",
+    "write",
+    "sync",
+    "truncate",
+    "fallocate",
+    "mmap",
+    "accept",
+    "recv",
+    "send",
+    "rename",
+    "unlink",
+    "stat",
+    "flock",
+)
+"""In the order of the shim."""
+
+ERRORS: Final[dict[str, tuple[str, ...]]] = {
+    "open": ("EIO", "ENOSPC", "EMFILE", "ENOMEM", "EINTR", "EDQUOT"),
+    "read": ("EIO", "ENOMEM", "EINTR"),
+    "write": ("EIO", "ENOSPC", "EDQUOT", "EINTR"),
+    "sync": ("EIO", "ENOSPC", "EDQUOT", "EINTR"),
+    "truncate": ("EIO", "ENOSPC", "EINTR"),
+    "fallocate": ("EIO", "ENOSPC", "EDQUOT", "EINTR"),
+    "mmap": ("ENOMEM", "EIO"),
+    "accept": ("EMFILE", "ENOMEM", "EINTR"),
+    "recv": ("EIO", "ENOMEM", "EINTR"),
+    "send": ("EIO", "ENOMEM", "EINTR"),
+    "rename": ("EIO", "ENOSPC", "ENOMEM", "EDQUOT"),
+    "unlink": ("EIO", "ENOMEM"),
+    "stat": ("EIO", "ENOMEM"),
+    "flock": ("EIO", "ENOMEM", "EINTR"),
+}
+"""Those of the six that are tried which the call's manual page knows, or a file system in use gives."""
+
+EXITS: Final[dict[Phase, frozenset[int]]] = {
+    "start": frozenset({74}),
+    "running": frozenset(),
+    "stop": frozenset({0, 74}),
+}
+"""The exit codes that one failed call may bring about, by the phase in which the daemon ends."""
+
+SIGNS_OF_A_BUG: Final = (
+    "Traceback (most recent call last)",
+    "was never retrieved",
+    "Exception ignored",
+    "Event loop is closed",
+    "was never awaited",
+    "ResourceWarning",
+)
+"""What must not stand on stderr: an error that nobody expected, where one is to be told to people."""
+REFUSALS: Final = frozenset({"io_error", "storage_full", "busy", "draining"})
+"""What a producer may be told because a call has failed."""
