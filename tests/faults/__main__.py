@@ -55,7 +55,7 @@ def _try_all(
     results: Path, shim: Path, folder: Path, variant: Variant, arguments: argparse.Namespace
 ) -> None:
     folder.mkdir()
-    with ForkServer(shim, folder / "server.log") as server:
+    with ForkServer(shim, folder / "server.log", web=variant == "web") as server:
         found = calls(server, folder / "plan", variant)
     wanted = [
         fault
@@ -72,7 +72,8 @@ def _try_all(
     write = threading.Lock()
 
     def work(number: int) -> None:
-        with ForkServer(shim, folder / f"server-{number}.log") as server:
+        log = folder / f"server-{number}.log"
+        with ForkServer(shim, log, web=variant == "web") as server:
             while True:
                 try:
                     fault = waiting.get_nowait()

@@ -8,11 +8,14 @@ the same signals, the same exit.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import gc
 import importlib
 import json
 import os
 import pkgutil
+import struct
 import sys
 import time
 from pathlib import Path
@@ -24,13 +27,15 @@ from tests.faults.shim import Shim
 
 NOT_OURS: Final = ("collector.client.", "collector.__main__")
 """Modules that want a framework which is not there, or that run when they are imported."""
+ONLY_FOR_HTTP: Final = ("collector.web.", "collector.sources.mdns", "collector.cli.")
 DEPTH: Final = 8
 """Lines of ours that tell one call site from another."""
 
 
 def main() -> int:
     """Serve until the input ends; a child returns its own exit code."""
-    preload()
+    preload(web="web" in sys.argv)
+    gc.freeze()  # what is imported stays, and no child has to look through it
     pid = 0
     for line in sys.stdin:
         request = json.loads(line)
@@ -45,12 +50,16 @@ def main() -> int:
     return 0
 
 
-def preload() -> None:
-    """Import everything that a daemon may import later: that is not what a run is about."""
+def preload(*, web: bool) -> None:
+    """Import everything that a daemon may import later: that is not what a run is about.
+
+    HTTP's libraries are half of it, and cost each child as much again at its end.
+    """
     import collector
 
     for module in pkgutil.walk_packages(collector.__path__, "collector."):
-        if not module.name.startswith(NOT_OURS):
+        left_out = NOT_OURS if web else (*NOT_OURS, *ONLY_FOR_HTTP)
+        if not module.name.startswith(left_out):
             importlib.import_module(module.name)
 
 
@@ -76,21 +85,40 @@ def child(request: dict[str, Any]) -> int:
     for number, stream in enumerate((streams[0], streams[1], streams[1])):
         os.dup2(stream, number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
-    faulthandler.enable(open(request["log"] + ".hung", "w"))  # noqa: SIM115
+    hung = open(request["log"] + ".hung", "w")  # noqa: SIM115 - as long as the process
+    faulthandler.enable(hung)
     os.environ.update(request.get("environment", {}))
     if request.get("idle_after"):
         import collector.janitor.schedule as schedule
 
         schedule.IDLE_AFTER = request["idle_after"]  # type: ignore[misc]
+    if request.get("mutant"):
+        exec(request["mutant"], {})  # a daemon that is broken on purpose
+    if request.get("ordinary"):
+        give_up_overriding()
     shim = Shim()
     shim.watch(*request["watch"])
     heard = _armed(shim, request)
     try:
         return _called(request)
     finally:
+        hung.flush()
         if heard is not None:
             shim.disarm()
             Path(request["sites"]).write_text(json.dumps(heard))
+
+
+def give_up_overriding() -> None:
+    """Mode bits hold for us too from now on, root or not: capset(2) without CAP_DAC_OVERRIDE (1) and
+    CAP_DAC_READ_SEARCH (2), version 3 of its header."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = struct.pack("=Ii", 0x20080522, 0)
+    sets = ctypes.create_string_buffer(24)
+    if libc.capget(header, sets):
+        raise OSError(ctypes.get_errno(), "capget")
+    low = [word & ~0b110 for word in struct.unpack("=6I", sets.raw)[:3]]
+    if libc.capset(header, struct.pack("=6I", *low, *struct.unpack("=6I", sets.raw)[3:])):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _called(request: dict[str, Any]) -> int:

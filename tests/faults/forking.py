@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +20,13 @@ SERVER: Final = Path(__file__).with_name("fork_server.py")
 class ForkServer:
     """One such process; it has one child at a time. A context manager."""
 
-    def __init__(self, shim: Path, log: Path) -> None:
+    def __init__(
+        self, shim: Path, log: Path, *, web: bool = False, prefix: Sequence[str] = ()
+    ) -> None:
+        """`web`: with HTTP's imports; `prefix`: a command to run it under."""
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, str(SERVER)],
+                [*prefix, sys.executable, str(SERVER), *(["web"] if web else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

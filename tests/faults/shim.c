@@ -3,7 +3,8 @@
    A call counts if its file lies below a watched folder, or if its socket was bound there; calls
    are counted by kind, over all threads. Nothing is counted before `faults_arm` or `faults_listen`, which the
    process calls itself once its imports are done. A call that fails is not made: the disk is as it
-   was before. Each is written to the report's descriptor: kind, number, errno, path.
+   was before. Each is written to the report's descriptor: kind, number,
+   errno, path.
 
        gcc -shared -fPIC -O1 -o shim.so shim.c -ldl
 */
@@ -16,6 +17,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -55,7 +57,8 @@ void faults_watch(const char *folder) {
         snprintf(folders[watched++], PATH, "%s", folder);
 }
 
-/* Fail the calls `first` to `last` of a kind, of files whose name ends in `name` ("" is any). */
+/* Fail the calls `first` to `last` of a kind, of files whose name ends in `name` ("" is any), or of
+   the open file with the inode 7 ("#7"), whatever became of its name. */
 void faults_arm(const char *kind, long first, long last, int error, const char *name, int descriptor) {
     for (int each = 0; each < KINDS; each++)
         if (!strcmp(NAMES[each], kind))
@@ -151,13 +154,18 @@ static int verdict(enum kind kind, const char *path) {
     return fail_errno;
 }
 
-static int named(const char *path) {
+static int named(const char *path, int descriptor) {
+    if (fail_name[0] == '#') {
+        struct stat found;
+        return descriptor >= 0 && !syscall(SYS_fstat, descriptor, &found)
+            && found.st_ino == (ino_t)atoll(fail_name + 1);
+    }
     size_t length = strlen(path), wanted = strlen(fail_name);
     return !wanted || (length >= wanted && !strcmp(path + length - wanted, fail_name));
 }
 
-static int judged(enum kind kind, const char *path) {
-    if (!ours(path) || !named(path))
+static int judged(enum kind kind, const char *path, int descriptor) {
+    if (!ours(path) || !named(path, descriptor))
         return 0;
     inside = 1;
     int error = verdict(kind, path);
@@ -171,7 +179,7 @@ static int by_descriptor(enum kind kind, int descriptor) {
         return 0;
     int before = errno, error = 0;
     if (path_of(descriptor, path))
-        error = judged(kind, path);
+        error = judged(kind, path, descriptor);
     errno = before;
     return error;
 }
@@ -188,7 +196,7 @@ static int by_name(enum kind kind, int folder, const char *name) {
         snprintf(path + length, sizeof path - length, "/%s", name);
     } else
         path[0] = 0;
-    error = judged(kind, path);
+    error = judged(kind, path, -1);
     errno = before;
     return error;
 }
@@ -246,7 +254,8 @@ static int by_name(enum kind kind, int folder, const char *name) {
         va_start(more, command); \
         void *argument = va_arg(more, void *); \
         va_end(more); \
-        if (command == F_SETLK || command == F_SETLKW || command == F_GETLK) \
+        if ((command == F_SETLK || command == F_SETLKW) && \
+            ((struct flock *)argument)->l_type != F_UNLCK) /* an unlock does not fail */ \
             FAIL(by_descriptor(FLOCK, fd), -1); \
         return real(fd, command, argument); \
     }
