@@ -43,12 +43,16 @@ ERRORS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Those of the six that are tried which the call's manual page knows, or a file system in use gives."""
 
-EXITS: Final[dict[Phase, frozenset[int]]] = {
-    "start": frozenset({74}),
-    "running": frozenset(),
-    "stop": frozenset({0, 74}),
-}
-"""The exit codes that one failed call may bring about, by the phase in which the daemon ends."""
+
+def exits(kind: str, phase: Phase) -> frozenset[int]:
+    """The exit codes that one failed call may bring about, by the phase in which the daemon ends.
+
+    SQLite says of a lock that it could not take only that it is busy: that is 75, try again.
+    """
+    if phase == "start":
+        return frozenset({74, 75} if kind == "flock" else {74})
+    return frozenset({0, 74} if phase == "stop" else ())
+
 
 SIGNS_OF_A_BUG: Final = (
     "Traceback (most recent call last)",

@@ -14,11 +14,13 @@ _FLAGS: Final = os.O_WRONLY | os.O_CREAT
 
 
 def write_in_threads(folder: str) -> int:
-    """Each thread writes lines to a file of its own in `watched` and `elsewhere`; `seen` says what came of it."""
+    """Each thread writes lines to files of its own in `watched` and `elsewhere`; `seen` tells more."""
     errors: list[str] = []
 
     def write(number: int) -> None:
-        files = [os.open(f"{folder}/{where}/{number}", _FLAGS) for where in ("watched", "elsewhere")]
+        files = [
+            os.open(f"{folder}/{where}/{number}", _FLAGS) for where in ("watched", "elsewhere")
+        ]
         for _ in range(LINES):
             for file in files:
                 try:

@@ -81,8 +81,9 @@ def waited(pid: int, seconds: float) -> int | None:
 def child(request: dict[str, Any]) -> int:
     """Become a process of its own, arm the shim, and do what is asked for."""
     os.setsid()
-    streams = os.open(os.devnull, os.O_RDONLY), os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for number, stream in enumerate((streams[0], streams[1], streams[1])):
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number, stream in enumerate((nothing, log, log)):
         os.dup2(stream, number)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
     hung = open(request["log"] + ".hung", "w")  # noqa: SIM115 - as long as the process

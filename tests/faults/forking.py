@@ -37,7 +37,8 @@ class ForkServer:
     def ask(self, **request: Any) -> Any:
         """One request and its answer."""
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         with self._one_at_a_time:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
@@ -52,7 +53,8 @@ class ForkServer:
     def close(self) -> None:
         """End it; its children are ended by whoever had them."""
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.close()
         process.wait(10)
         process.stdout.close()
@@ -105,13 +107,13 @@ class ForkedDaemon(RunningDaemon):
 
     def spawn(self, **how: Any) -> ForkedDaemon:
         """Start it and do not wait."""
-        self.process = self._server.fork(  # type: ignore[assignment]
-            arguments=["run", "--config", str(self.config)],
-            log=str(self.log),
-            watch=[str(self.database.parent), str(self.socket.parent)],
-            report=str(self.folder / "failed"),
-            **how,
-        )
+        usual = {
+            "arguments": ["run", "--config", str(self.config)],
+            "log": str(self.log),
+            "watch": [str(self.database.parent), str(self.socket.parent)],
+            "report": str(self.folder / "failed"),
+        }
+        self.process = self._server.fork(**{**usual, **how})  # type: ignore[assignment]
         return self
 
     def kill(self) -> None:

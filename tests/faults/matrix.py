@@ -45,14 +45,14 @@ def cells() -> Iterator[Cell]:
             continue
         states: list[tuple[Part, State]] = [(row["part"], row["state"])]  # type: ignore[list-item]
         if row["log"]:
-            states.append(("wal", row["log"]))  # type: ignore[arg-type]
+            states.append(("wal", row["log"]))
         results = [cell.strip() for cell in row["results"].split("|")]
         for disk, result in zip(DISKS, results, strict=True):
             yield Cell(tuple(states), disk, frozenset(result.split(" or ")))
 
 
 def untouched(folder: Path) -> dict[str, tuple[int, bytes | None]]:
-    """What must still be so after a start that failed: inode and content of what may be the last copy."""
+    """What must be as it was after a start that failed: inode and content of what may be a last copy."""
     found = {}
     for part in ("main", "wal", "aside"):
         file = folder / NAMES[part]  # type: ignore[index]

@@ -30,9 +30,10 @@ def _opened(path: Path) -> dict[str, Any]:
     journal = open_journal(path, "quarantine", now=time.time, patience=PATIENCE)
     try:
         seqs = [seq for (seq,) in journal.journal.connection.execute("SELECT seq FROM log")]
-        new, aside = journal.journal.new, journal.quarantined
+        new, intent = journal.journal.new, journal.intent
     finally:
         journal.journal.close()
         journal.lock.release()
+    aside = None if intent is None else str(path.with_name(intent.aside or ""))
     result = "aside" if aside is not None else "first" if new else "works"
-    return {"result": result, "seqs": seqs, "aside": str(aside), "said": ""}
+    return {"result": result, "seqs": seqs, "aside": aside, "said": ""}

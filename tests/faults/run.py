@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from collector.journal.verifying import verify
-from tests.daemon.harness import Line, entries
-from tests.faults.calls import EXITS, SIGNS_OF_A_BUG, Phase
+from tests.daemon.harness import Line, RunningDaemon, entries
+from tests.faults.calls import SIGNS_OF_A_BUG, Phase, exits
 from tests.faults.forking import ForkedDaemon, ForkServer
 from tests.faults.producing import Ended, Hangs, Producer
 
@@ -49,17 +49,18 @@ class Outcome(NamedTuple):
 
 
 class Run:
-    """One run in `folder`. `sites` makes it a run without a fault that writes down every call."""
+    """One run of a daemon. `sites` makes it a run without a fault that writes down every call;
+    `mutant` is what breaks the daemon on purpose."""
 
     def __init__(
-        self, server: ForkServer, folder: Path, variant: Variant, *, sites: bool = False
+        self, daemon: RunningDaemon, variant: Variant, *, sites: bool = False, mutant: str = ""
     ) -> None:
-        self.folder, self.variant, self.sites = folder, variant, sites
+        self.daemon, self.folder, self.variant = daemon, daemon.folder, variant
+        self.sites, self.mutant = sites, mutant
         self.producer = Producer()
         self.ends: list[tuple[Phase, int]] = []
         self.problems: list[str] = []
         self.pruned = False
-        self.daemon = ForkedDaemon(server, folder, retention=AUDITED)
         self._reader: sqlite3.Connection | None = None
         self._refused_since: float | None = None
         self._life = 0
@@ -104,6 +105,8 @@ class Run:
             how["environment"] = {"COLLECTOR__WEB__ENABLED": "true", "COLLECTOR__WEB__PORT": "0"}
         if self.variant == "idle":
             how["idle_after"] = 0.01
+        if self.mutant and self._life < 3:
+            how["mutant"] = self.mutant
         self.daemon.spawn(**how)
         assert self.daemon.process is not None
         self._child = self.daemon.process
@@ -222,7 +225,7 @@ class Run:
     # ── a reader that holds a snapshot ──────────────────────────────────────────────────────────
 
     def _hold(self) -> None:
-        """Begin a transaction that reads, where the run has a reader; it leaves once it is in the way."""
+        """Begin to read, where the run has a reader; it leaves when it is in the way."""
         if self.variant != "reader":
             return
         self._reader = sqlite3.connect(
@@ -251,16 +254,16 @@ class Run:
         report = self.folder / "failed"
         hit = report.read_text() if report.exists() else ""
         path = hit.split(" ", 3)[3].strip() if hit else ""
-        self._judge_ends(bool(path))
+        self._judge_ends(hit.partition(" ")[0])
         self._judge_words()
         self._judge_folder()
         self._judge_journal()
         return Outcome(path.replace(str(self.folder), ""), self.ends, self.problems)
 
-    def _judge_ends(self, hit: bool) -> None:
+    def _judge_ends(self, kind: str) -> None:
         for number, (phase, code) in enumerate(self.ends, 1):
             clean = phase == "stop" and code == 0
-            allowed = hit and number < len(self.ends) and code in EXITS[phase]
+            allowed = kind and number < len(self.ends) and code in exits(kind, phase)
             if not clean and not allowed:
                 self.problems.append(f"life {number} ended with {code} while {phase}")
 
@@ -327,12 +330,18 @@ def _tail(said: str, sign: str) -> str:
 
 
 def tried(
-    server: ForkServer, folder: Path, variant: Variant, fault: Fault | None, *, sites: bool = False
+    server: ForkServer,
+    folder: Path,
+    variant: Variant,
+    fault: Fault | None,
+    *,
+    sites: bool = False,
+    mutant: str = "",
 ) -> tuple[Outcome, Run]:
     """A whole run in a fresh folder, and its judgement."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    run = Run(server, folder, variant, sites=sites)
+    daemon = ForkedDaemon(server, folder, retention=AUDITED)
+    run = Run(daemon, variant, sites=sites, mutant=mutant)
     for _ in range(3):
         run.live(fault)
     return run.judged(), run

@@ -1,10 +1,9 @@
 /* Makes one system call of a process fail, or every one from the n-th to the last: to be preloaded.
 
-   A call counts if its file lies below a watched folder, or if its socket was bound there; calls
-   are counted by kind, over all threads. Nothing is counted before `faults_arm` or `faults_listen`, which the
-   process calls itself once its imports are done. A call that fails is not made: the disk is as it
-   was before. Each is written to the report's descriptor: kind, number,
-   errno, path.
+   A call counts if its file lies below a watched folder, or if its socket was bound there; calls are
+   counted by kind, over all threads. Nothing is counted before `faults_arm` or `faults_listen`, which
+   the process calls itself once its imports are done. A call that fails is not made: the disk is as
+   it was before. Each is written to the report's descriptor: kind, number, errno, path.
 
        gcc -shared -fPIC -O1 -o shim.so shim.c -ldl
 */

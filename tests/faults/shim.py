@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 SOURCE: Final = Path(__file__).with_name("shim.c")
-_LISTENER = ctypes.CFUNCTYPE(
-    None, ctypes.c_int, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p
-)
+_LISTENER = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p)
 
 
 def compiled(gcc: str, folder: Path) -> Path:

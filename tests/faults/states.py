@@ -190,7 +190,8 @@ def reading(folder: Path, state: State) -> Iterator[None]:
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     assert process.stdout.readline() == b"there\n"
     try:
         if state == "cut":
@@ -201,4 +202,3 @@ def reading(folder: Path, state: State) -> Iterator[None]:
         process.stdin.close()
         process.wait(10)
         process.stdout.close()
-

@@ -1,4 +1,4 @@
-"""The shim tells the truth: it misses no call, counts over all threads, and fails the one that was asked for."""
+"""The shim tells the truth: it misses no call, counts over all threads, and fails the one asked for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults.calls import KINDS
-from tests.faults.forking import ForkServer
+from tests.faults.forking import ForkedDaemon, ForkServer
 from tests.faults.run import Run
 from tests.faults.tracing import command, counted
 from tests.requirements import need_tool
@@ -21,7 +21,7 @@ def test_it_counts_every_call_that_strace_sees(shim: Path, tmp_path: Path) -> No
     trace = tmp_path / "trace"
     prefix = command(need_tool("strace"), trace)
     with ForkServer(shim, tmp_path / "server.log", prefix=prefix) as server:
-        run = Run(server, tmp_path / "run", "plain", sites=True)
+        run = Run(ForkedDaemon(server, tmp_path / "run"), "plain", sites=True)
         run.live()
     assert run.ends == [("stop", 0)]
     heard = json.loads(run.sites_of(1).read_text())

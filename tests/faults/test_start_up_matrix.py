@@ -1,9 +1,8 @@
-"""Whatever lies in the journal's folder, and whatever the disk does: the start comes to what is specified.
+"""Whatever lies in the journal's folder, whatever the disk does: a start comes to what is specified.
 
-The tables in docs/failures.md are the specification, and these tests read them. Each cell is made anew from the
-files of one journal, opened as the daemon opens it in a child of the fork server, and then looked at: what works
-holds every entry, what is set aside is there whole, what fails has touched nothing, and starts once
-the cause is gone.
+The tables in docs/failures.md are the specification, and these tests read them. Each cell is made anew
+from the files of one journal, opened as the daemon opens it in a child of the fork server, and then
+looked at: what works holds every entry, what is set aside is whole, what fails has touched nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from tests.daemon.harness import until
 from tests.disks import fill
+from tests.faults.calls import SIGNS_OF_A_BUG
 from tests.faults.forking import ForkedDaemon, ForkServer
 from tests.faults.matrix import DISKS, Cell, Disk, cells, untouched
 from tests.faults.states import NAMES, PARTS, STATES, Sample, make, reading, sample, seqs
@@ -44,11 +46,12 @@ class Bench:
         mount = need_tool("mount")
         self.disk.mkdir(exist_ok=True)
         self.view.mkdir()
-        for arguments in (
+        steps: list[list[str | Path]] = [
             ["-t", "tmpfs", "-o", f"size={SIZE}", "none", self.disk],
             ["--bind", self.disk, self.view],
             ["-o", "remount,bind,ro", self.view],
-        ):
+        ]
+        for arguments in steps:
             done = subprocess.run([mount, *arguments], capture_output=True, text=True)
             need(done.returncode == 0, f"may not mount a file system: {done.stderr}")
             self.mounted = True
@@ -136,20 +139,17 @@ def test_each_start_comes_to_what_is_specified(bench: Bench, disk: Disk) -> None
 
 def _problems(bench: Bench, cell: Cell) -> list[str]:
     """What is wrong with one cell."""
-    import time
-    t0=time.time()
     with bench.laid(cell):
         readable = _readable(cell)
         before = untouched(bench.state)
         held = seqs(bench.state, bench.folder / "copy") if readable else set()
         with bench.trouble(cell.disk) as how:
             found = bench.opened(**{"state": bench.state, **how})
-        t1=time.time()-t0
-        if t1>1: print("SLOW", cell, t1)
-        result = found["result"]
-        if result not in cell.results:
-            return [f"{result}, not {' or '.join(sorted(cell.results))}: {found['said']}"]
-        return list(_after(bench, cell, found, before, held if readable else None))
+        after = list(_after(bench, found, before, held if readable else None))
+        if found["result"] not in cell.results:
+            wanted = " or ".join(sorted(cell.results))
+            after.insert(0, f"{found['result']}, not {wanted}: {found['said']}")
+        return after
 
 
 def _readable(cell: Cell) -> bool:
@@ -160,7 +160,6 @@ def _readable(cell: Cell) -> bool:
 
 def _after(
     bench: Bench,
-    cell: Cell,
     found: dict[str, Any],
     before: dict[str, Any],
     held: set[int] | None,
@@ -195,3 +194,74 @@ def _kept(before: dict[str, Any], aside: Path) -> bool:
 
 
 # ── by the daemon itself ────────────────────────────────────────────────────────────────────────
+
+BY_DAEMON: Final = (
+    "main absent, wal absent; room",
+    "main absent, wal absent; full",
+    "main absent, wal whole; room",
+    "main empty, wal absent; room",
+    "main empty, wal whole; room",
+    "main cut, wal whole; room",
+    "main whole, wal absent; room",
+    "main whole, wal empty; room",
+    "main whole, wal cut; room",
+    "main whole, wal whole; room",
+    "main whole, wal whole; full",
+    "main whole, wal whole; read error",
+    "main whole, wal whole; read-only",
+    "main unreadable, wal whole; room",
+    "main foreign, wal absent; room",
+    "shm foreign; room",
+    "marker whole; room",
+    "reserve absent; full",
+    "aside whole; room",
+    "reader whole; room",
+    "reader foreign; room",
+)
+"""Cells that are also started on by `collector run` as a whole."""
+
+
+def test_the_daemon_comes_to_the_same(bench: Bench) -> None:
+    if not bench.mounted:
+        bench.mount()
+    named = {str(cell): cell for cell in cells()}
+    wrong = [
+        f"{name}: {problem}" for name in BY_DAEMON for problem in _by_daemon(bench, named[name])
+    ]
+    assert wrong == [], "\n".join(["", *wrong])
+
+
+def _by_daemon(bench: Bench, cell: Cell) -> list[str]:
+    """What is wrong with the start, or the exit code, of a daemon in a cell."""
+    with bench.laid(cell):
+        held = seqs(bench.state, bench.folder / "copy") if _readable(cell) else set()
+        with bench.trouble(cell.disk) as how:
+            state = how.pop("state", bench.state)
+            daemon = ForkedDaemon(bench.server, bench.folder / "daemon", state=state)
+            daemon.log.write_text("")
+            result = _run(daemon, cell, how)
+        wrong = [] if result in cell.results else [f"{result}: {daemon.said()[-500:]}"]
+        wrong += [f"{sign} on stderr" for sign in SIGNS_OF_A_BUG if sign in daemon.said()]
+        if result == "works" and not held <= seqs(bench.state):
+            wrong.append("entries are gone")
+        return wrong
+
+
+def _run(daemon: ForkedDaemon, cell: Cell, how: dict[str, Any]) -> str:
+    """The exit code of a daemon that does not come up; of one that does, what it found."""
+    daemon.spawn(ordinary=True, **how)
+    child = daemon.process
+    assert child is not None
+    until(lambda: child.poll() is not None or daemon.answers(), daemon.said)
+    code = child.poll()
+    if code is not None:
+        return str(code)
+    with daemon.line() as line:
+        answer = line.ask({"action": "cell.started"})
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.wait(30) == 0, daemon.said()
+    assert answer["ok"], answer
+    started = daemon.entries("collector.started")[-1]["metadata"]
+    if daemon.entries("storage.quarantined"):
+        return "aside"
+    return "first" if started["previous"] == "first" else "works"

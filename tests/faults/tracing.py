@@ -50,7 +50,8 @@ def counted(trace: Path, *folders: Path) -> Counter[str]:
         match = _CALL.match(line)
         if match is None or match["call"] not in KIND_OF:
             continue  # the second half of a call that another thread's came between
-        if _path(match["call"], match["arguments"]).startswith(tuple(map(str, folders))) and _counts(line):
+        path = _path(match["call"], match["arguments"])
+        if path.startswith(tuple(map(str, folders))) and _counts(line):
             found[KIND_OF[match["call"]]] += 1
     return found
 
