@@ -155,6 +155,7 @@ class Run:
         self._record("b", 40, ids=False)
         self._query()
         self._idle()
+        self._judge_entries(_stored(self.daemon.database), 0)
         self._ask({"op": "prune", "max_entries": KEPT})
         self.pruned = True
         self._record("c", 20, ids=True)
@@ -285,10 +286,7 @@ class Run:
             self.problems.append("there is no journal")
             return
         self.problems += [f"verify: {problem}" for problem in verify(database)[:3]]
-        stored: dict[str, list[int]] = {}
-        for entry in entries(database, "fault.tried"):
-            stored.setdefault(entry["object_id"], []).append(entry["seq"])
-        self._judge_entries(stored, _removed_up_to(database) if self.pruned else 0)
+        self._judge_entries(_stored(database), _removed_up_to(database) if self.pruned else 0)
         self.problems += self.producer.wrong
 
     def _judge_entries(self, stored: dict[str, list[int]], removed: int) -> None:
@@ -312,6 +310,14 @@ def _lags(status: dict[str, Any]) -> list[int]:
     """How far each follower is behind the log, wherever `status` says it."""
     found = status.get("lag") or status.get("janitor", {}).get("lag") or {}
     return list(found.values())
+
+
+def _stored(database: Path) -> dict[str, list[int]]:
+    """The seqs under which the event of each name is stored."""
+    stored: dict[str, list[int]] = {}
+    for entry in entries(database, "fault.tried"):
+        stored.setdefault(entry["object_id"], []).append(entry["seq"])
+    return stored
 
 
 def _removed_up_to(database: Path) -> int:

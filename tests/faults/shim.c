@@ -8,6 +8,7 @@
        gcc -shared -fPIC -O1 -o shim.so shim.c -ldl
 */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -333,6 +334,19 @@ BY_NAME(STAT, int, statvfs, (const char *path, struct statvfs *found), AT_FDCWD,
 BY_NAME(STAT, int, statvfs64, (const char *path, struct statvfs64 *found), AT_FDCWD, (path, found))
 BY_DESCRIPTOR(STAT, int, fstat, (int fd, struct stat *found), (fd, found))
 BY_DESCRIPTOR(STAT, int, fstat64, (int fd, struct stat64 *found), (fd, found))
+
+/* These two look at the folder with calls inside the C library. */
+DIR *opendir(const char *path) {
+    REAL(opendir);
+    FAIL(by_name(OPEN, AT_FDCWD, path), NULL);
+    FAIL(by_name(STAT, AT_FDCWD, path), NULL);
+    return real(path);
+}
+DIR *fdopendir(int fd) {
+    REAL(fdopendir);
+    FAIL(by_descriptor(STAT, fd), NULL);
+    return real(fd);
+}
 
 BY_DESCRIPTOR(FLOCK, int, flock, (int fd, int operation), (fd, operation))
 CONTROLS(fcntl)
