@@ -63,5 +63,7 @@ SIGNS_OF_A_BUG: Final = (
     "ResourceWarning",
 )
 """What must not stand on stderr: an error that nobody expected, where one is to be told to people."""
-REFUSALS: Final = frozenset({"io_error", "storage_full", "busy", "draining"})
+REFUSALS: Final = frozenset({"io_error", "storage_full", "busy"})
 """What a producer may be told because a call has failed."""
+OF_A_FULL_DISK: Final = frozenset({"ENOSPC", "EDQUOT"})
+"""The only errors after which it may be `storage_full`."""

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from collector.journal.verifying import verify
 from tests.daemon.harness import Line, RunningDaemon, entries
-from tests.faults.calls import SIGNS_OF_A_BUG, Phase, exits
+from tests.faults.calls import OF_A_FULL_DISK, SIGNS_OF_A_BUG, Phase, exits
 from tests.faults.forking import ForkedDaemon, ForkServer
 from tests.faults.producing import Ended, Hangs, Producer
 
@@ -250,12 +250,13 @@ class Run:
 
     # ── the judgement ───────────────────────────────────────────────────────────────────────────
 
-    def judged(self) -> Outcome:
+    def judged(self, fault: Fault | None = None) -> Outcome:
         """After the last life: what is wrong with the ends, the words and the journal."""
         report = self.folder / "failed"
         hit = report.read_text() if report.exists() else ""
         path = hit.split(" ", 3)[3].strip() if hit else ""
         self._judge_ends(hit.partition(" ")[0])
+        self._judge_refusals(fault)
         self._judge_words()
         self._judge_folder()
         self._judge_journal()
@@ -267,6 +268,11 @@ class Run:
             allowed = kind and number < len(self.ends) and code in exits(kind, phase)
             if not clean and not allowed:
                 self.problems.append(f"life {number} ended with {code} while {phase}")
+
+    def _judge_refusals(self, fault: Fault | None) -> None:
+        full = self.producer.refused.get("storage_full")
+        if full and fault is not None and fault.error not in OF_A_FULL_DISK:
+            self.problems.append(f"storage_full, {full} times, and the disk had room")
 
     def _judge_words(self) -> None:
         said = self.daemon.said()
@@ -350,4 +356,4 @@ def tried(
     run = Run(daemon, variant, sites=sites, mutant=mutant)
     for _ in range(3):
         run.live(fault)
-    return run.judged(), run
+    return run.judged(fault), run
