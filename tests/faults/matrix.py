@@ -45,7 +45,7 @@ def cells() -> Iterator[Cell]:
             continue
         states: list[tuple[Part, State]] = [(row["part"], row["state"])]  # type: ignore[list-item]
         if row["log"]:
-            states.append(("wal", row["log"]))
+            states.append(("wal", row["log"]))  # type: ignore[arg-type]
         results = [cell.strip() for cell in row["results"].split("|")]
         for disk, result in zip(DISKS, results, strict=True):
             yield Cell(tuple(states), disk, frozenset(result.split(" or ")))
