@@ -55,7 +55,7 @@ def untouched(folder: Path) -> dict[str, tuple[int, bytes | None]]:
     """What must be as it was after a start that failed: inode and content of what may be a last copy."""
     found = {}
     for part in ("main", "wal", "aside"):
-        file = folder / NAMES[part]  # type: ignore[index]
+        file = folder / NAMES[part]
         if os.path.lexists(file):
             found[file.name] = (
                 file.lstat().st_ino,

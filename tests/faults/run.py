@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from collector.journal.verifying import verify
-from tests.daemon.harness import Line, RunningDaemon, entries
-from tests.faults.calls import OF_A_FULL_DISK, SIGNS_OF_A_BUG, Phase, exits
+from tests.daemon.harness import Line, RunningDaemon
+from tests.faults import judging
+from tests.faults.calls import Phase
 from tests.faults.forking import ForkedDaemon, ForkServer
 from tests.faults.producing import Ended, Hangs, Producer
 
@@ -155,7 +155,7 @@ class Run:
         self._record("b", 40, ids=False)
         self._query()
         self._idle()
-        self._judge_entries(_stored(self.daemon.database), 0)
+        self.problems += judging.entries_of(self.producer, judging.stored(self.daemon.database), 0)
         self._ask({"op": "prune", "max_entries": KEPT})
         self.pruned = True
         self._record("c", 20, ids=True)
@@ -255,90 +255,19 @@ class Run:
         report = self.folder / "failed"
         hit = report.read_text() if report.exists() else ""
         path = hit.split(" ", 3)[3].strip() if hit else ""
-        self._judge_ends(hit.partition(" ")[0])
-        self._judge_refusals(fault)
-        self._judge_words()
-        self._judge_folder()
-        self._judge_journal()
-        return Outcome(path.replace(str(self.folder), ""), self.ends, self.problems)
-
-    def _judge_ends(self, kind: str) -> None:
-        for number, (phase, code) in enumerate(self.ends, 1):
-            clean = phase == "stop" and code == 0
-            allowed = kind and number < len(self.ends) and code in exits(kind, phase)
-            if not clean and not allowed:
-                self.problems.append(f"life {number} ended with {code} while {phase}")
-
-    def _judge_refusals(self, fault: Fault | None) -> None:
-        full = self.producer.refused.get("storage_full")
-        if full and fault is not None and fault.error not in OF_A_FULL_DISK:
-            self.problems.append(f"storage_full, {full} times, and the disk had room")
-
-    def _judge_words(self) -> None:
-        said = self.daemon.said()
-        for sign in SIGNS_OF_A_BUG:
-            if sign in said:
-                self.problems.append(f"{sign!r} on stderr: {_tail(said, sign)}")
-
-    def _judge_folder(self) -> None:
-        names = sorted(path.name for path in self.daemon.database.parent.iterdir())
-        odd = [name for name in names if "corrupt" in name or name.endswith(".damaged")]
-        if odd:
-            self.problems.append(f"set aside or marked as damaged: {odd}")
-
-    def _judge_journal(self) -> None:
         database = self.daemon.database
-        if not database.exists():
-            self.problems.append("there is no journal")
-            return
-        self.problems += [f"verify: {problem}" for problem in verify(database)[:3]]
-        self._judge_entries(_stored(database), _removed_up_to(database) if self.pruned else 0)
-        self.problems += self.producer.wrong
-
-    def _judge_entries(self, stored: dict[str, list[int]], removed: int) -> None:
-        producer = self.producer
-        twice = [name for name, seqs in stored.items() if len(seqs) > 1]
-        lost = [
-            f"{name} ({seq})"
-            for name, seq in producer.acknowledged.items()
-            if seq > removed and stored.get(name) != [seq]
-        ]
-        for what, names in {
-            "stored twice": twice,
-            "acknowledged and not stored": lost,
-            "stored and never sent": sorted(set(stored) - producer.sent),
-        }.items():
-            if names:
-                self.problems.append(f"{len(names)} {what}: {names[:5]}")
+        self.problems += judging.ends(self.ends, hit.partition(" ")[0])
+        self.problems += judging.refusals(self.producer, "" if fault is None else fault.error)
+        self.problems += judging.words(self.daemon.said())
+        self.problems += judging.folder(database.parent)
+        self.problems += judging.journal(database, self.producer, pruned=self.pruned)
+        return Outcome(path.replace(str(self.folder), ""), self.ends, self.problems)
 
 
 def _lags(status: dict[str, Any]) -> list[int]:
     """How far each follower is behind the log, wherever `status` says it."""
     found = status.get("lag") or status.get("janitor", {}).get("lag") or {}
     return list(found.values())
-
-
-def _stored(database: Path) -> dict[str, list[int]]:
-    """The seqs under which the event of each name is stored."""
-    stored: dict[str, list[int]] = {}
-    for entry in entries(database, "fault.tried"):
-        stored.setdefault(entry["object_id"], []).append(entry["seq"])
-    return stored
-
-
-def _removed_up_to(database: Path) -> int:
-    """The last seq below which entries may have been removed: all that the prune has left are above."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        first: int | None = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
-    finally:
-        connection.close()
-    return (first or 1) - 1
-
-
-def _tail(said: str, sign: str) -> str:
-    at = said.index(sign)
-    return said[at : at + 1500]
 
 
 def tried(

@@ -66,6 +66,7 @@ def test_each_kind_of_call_is_met(found: list[Called]) -> None:
     assert {call.kind for call in found} == set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plain", "reader"])
 def test_a_call_that_fails_once_costs_nobody_an_event(
     server: ForkServer, found: list[Called], tmp_path: Path, variant: Variant

@@ -27,6 +27,8 @@ from tests.faults.matrix import DISKS, Cell, Disk, cells, untouched
 from tests.faults.states import NAMES, PARTS, STATES, Sample, make, reading, sample, seqs
 from tests.requirements import need, need_root, need_tool
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("start-up matrix")]
+
 SIZE: Final = "32m"
 """Of the file system that is filled and made read-only; a twentieth of it is the reserve."""
 
