@@ -52,13 +52,16 @@ def cells() -> Iterator[Cell]:
 
 
 def untouched(folder: Path) -> dict[str, tuple[int, bytes | None]]:
-    """What must be as it was after a start that failed: inode and content of what may be a last copy."""
+    """What must be as it was after a start that failed: inode and content of what may be a last copy.
+
+    Without the content where it is no file, or not readable by us either.
+    """
     found = {}
     for part in ("main", "wal", "aside"):
         file = folder / NAMES[part]
         if os.path.lexists(file):
             found[file.name] = (
                 file.lstat().st_ino,
-                file.read_bytes() if file.is_file() else None,
+                file.read_bytes() if file.is_file() and os.access(file, os.R_OK) else None,
             )
     return found

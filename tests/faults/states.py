@@ -186,7 +186,8 @@ def reading(folder: Path, state: State) -> Iterator[None]:
     command = [sys.executable, "-c", READER, str(folder / "events.db")]
     command.append("idle" if state == "empty" else "holds")
     if state == "unreadable":
-        command = ["unshare", "--pid", "--fork", "--kill-child", *command]
+        own = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        command = ["unshare", *own, "--pid", "--fork", "--kill-child", *command]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
