@@ -90,6 +90,40 @@ def _sample(found: list[Called], seed: str) -> Iterator[Fault]:
             yield Fault(call.life, kind, call.number, choice.choice(ERRORS[kind]))
 
 
+WENT_WRONG: Final = (
+    ("read", "/state/events.db", "collector.journal.connection", 0.3, "EIO"),  # was set aside
+    ("open", "/state/events.db", "collector.journal.connection", 0.99, "EMFILE"),  # was 77
+    ("flock", "/state/events.db.lock", "collector.lock", 0, "EIO"),  # was 1, without a path
+    ("stat", "/state", "collector.janitor.schedule", 0.99, "EIO"),  # ended the daemon
+    ("stat", "/state/events.db", "collector.journal.reader", 0, "EIO"),  # left a traceback
+    ("write", "/state/events.db-wal", "collector.intake.committing", 0.5, "ENOSPC"),  # cost entries
+)
+"""Kind, file, a module that led there, how far among such calls of the first life, error."""
+
+
+@pytest.mark.parametrize(("kind", "file", "module", "share", "error"), WENT_WRONG)
+def test_what_once_went_wrong_does_not(
+    server: ForkServer,
+    found: list[Called],
+    tmp_path: Path,
+    kind: str,
+    file: str,
+    module: str,
+    share: float,
+    error: str,
+) -> None:
+    those = [
+        call
+        for call in found
+        if (call.life, call.kind, call.site.file) == (1, kind, file)
+        and any(line.startswith(module) for line in call.site.lines)
+    ]
+    fault = Fault(1, kind, those[int(len(those) * share)].number, error)
+    outcome, _ = tried(server, tmp_path / "run", "plain", fault)
+    assert outcome.problems == []
+    assert outcome.hit == file
+
+
 # ── the test of the test ────────────────────────────────────────────────────────────────────────
 
 
