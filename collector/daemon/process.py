@@ -14,7 +14,7 @@ from typing import Any, Final
 from collector.config import Config
 from collector.daemon.daemon import Daemon
 from collector.daemon.measuring import page_url
-from collector.errors import EXIT_FAILED, EXIT_OK, CollectorError
+from collector.errors import EXIT_FAILED, EXIT_IOERR, EXIT_NOPERM, EXIT_OK, CollectorError
 from collector.notify import Notifier, listen_sockets, watchdog_interval
 
 _log = logging.getLogger("collector")
@@ -34,12 +34,9 @@ def run(
     set_up_logging(config.log.level)
     try:
         return asyncio.run(_run(config, read_config, on_ready))
-    except CollectorError as error:
+    except (CollectorError, OSError) as error:
         _log.error("%s", error)
-        return error.exit_code
-    except OSError as error:
-        _log.error("%s", error)
-        return EXIT_FAILED
+        return _exit_code(error)
 
 
 def set_up_logging(level: str) -> None:
@@ -91,7 +88,16 @@ async def _run(
     notifier.close()
     if broken is None:
         return EXIT_OK
-    return broken.exit_code if isinstance(broken, CollectorError) else EXIT_FAILED
+    return _exit_code(broken)
+
+
+def _exit_code(error: BaseException) -> int:
+    """What an error comes to that ends the daemon."""
+    if isinstance(error, CollectorError):
+        return error.exit_code
+    if isinstance(error, OSError):
+        return EXIT_NOPERM if isinstance(error, PermissionError) else EXIT_IOERR
+    return EXIT_FAILED
 
 
 def _look_for_garbage_less_often() -> None:

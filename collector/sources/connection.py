@@ -213,6 +213,8 @@ class Connection:
             return rejection(error)
         except CollectorError as error:
             return Rejected("failed", str(error))
+        except OSError as error:
+            return Rejected("io_error", str(error))
         except Exception as error:
             _log.exception("the command %.60r failed", command.get("op"))
             return Rejected("failed", f"{type(error).__name__}: {error}")

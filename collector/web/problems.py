@@ -13,6 +13,7 @@ from msgspec import Struct
 from collector.errors import (
     CollectorError,
     JournalBusy,
+    JournalError,
     JournalFull,
     QueryError,
     QueryTimeout,
@@ -125,6 +126,9 @@ def of_error(error: Exception) -> Problem:
         return problem("busy", "the journal is busy; try again", retry=True)
     if isinstance(error, JournalFull):
         return problem("storage_full", "no space is left for the journal", retry=True)
+    if isinstance(error, (JournalError, OSError)):
+        _log.error("a request could not be answered: %s", error)
+        return problem("io_error", "the journal cannot be read at present; try again", retry=True)
     if isinstance(error, HTTPException):
         return _of_http(error)
     _log.error("an unexpected error while answering a request", exc_info=error)
