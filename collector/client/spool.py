@@ -63,6 +63,11 @@ class Spool:
         self._writes = 0
         self.bell = Bell()
 
+    def renew_locks(self) -> None:
+        """No other thread is left, and one may have held a lock."""
+        self._lock = RLock()
+        self._syncing = Lock()
+
     # ── in ──────────────────────────────────────────────────────────────────────────────────────
 
     def put(self, items: Sequence[Item]) -> None:
