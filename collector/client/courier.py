@@ -82,7 +82,7 @@ class Courier:
         self._backoff = BACKOFF_FIRST
         self._stopping = False
         self._idle = True
-        self._deliverer: int | None = None  # the caller that does the thread's work
+        self._inside: set[int] = set()  # threads of callers that do this one's work
         self._stuck = False  # the thread waits for a daemon that hangs, past the end
         self._closing = False
         self.ended = False
@@ -165,18 +165,12 @@ class Courier:
     def deliver_now(self) -> bool:
         """After `end`: all that waits, in the caller's thread. False where nobody takes it; how long
         all callers together wait for that is what `end` was given."""
-        if self._deliverer == get_ident():
-            return True  # a signal handler or a destructor: the call that it interrupted goes on
         begun = monotonic()
-        done = True
-        while done and self._waiting():
-            done = self._deliver_here(begun + self._patience)
-        if not done:
-            self._patience = max(self._patience - (monotonic() - begun), 0.0)
-        elif self._running.acquire(blocking=False):
-            self._disconnect()
-            self._running.release()
-        return done
+        while self._waiting() and get_ident() not in self._inside:
+            if not self._deliver_here(begun + self._patience):
+                self._patience = max(self._patience - (monotonic() - begun), 0.0)
+                return False
+        return True
 
     def take_over(self) -> None:
         """The interpreter is being finalized: every other thread is gone, with the locks it held."""
@@ -186,7 +180,7 @@ class Courier:
         self._thread = None
         self._running = Lock()
         self._quiet = Condition(Lock())
-        self._deliverer = None
+        self._inside.clear()
         self._backlog.renew_locks()
         self._losses.renew_locks()
         self._disconnect()
@@ -210,21 +204,33 @@ class Courier:
                     self._rest()
 
     def _deliver_here(self, deadline: float) -> bool:
-        if not self._running.acquire(timeout=max(deadline - monotonic(), 0)):
+        """Do the thread's work. A signal handler that interrupts it leaves its event to it: so ask
+        for what is waiting once more afterwards."""
+        me = get_ident()
+        if me in self._inside:
             return False
-        self._deliverer = get_ident()
+        self._inside.add(me)
         try:
-            while self._waiting():
-                if (left := deadline - monotonic()) <= 0:
-                    return False
-                if self._connection is not None:
-                    self._connection.timeout = left
-                if not self._step(now=True) and self._waiting():
-                    sleep(min(self._pause(), max(deadline - monotonic(), 0)))
-            return True
+            if not self._running.acquire(timeout=max(deadline - monotonic(), 0)):
+                return False
+            try:
+                return self._deliver_until(deadline)
+            finally:
+                self._running.release()
         finally:
-            self._deliverer = None
-            self._running.release()
+            self._inside.discard(me)
+
+    def _deliver_until(self, deadline: float) -> bool:
+        while self._waiting():
+            if (left := deadline - monotonic()) <= 0:
+                return False
+            if self._connection is not None:
+                self._connection.timeout = left
+            if not self._step(now=True) and self._waiting():
+                sleep(min(self._pause(), max(deadline - monotonic(), 0)))
+        if self.ended:
+            self._disconnect()  # nobody knows whether another call follows
+        return True
 
     def _waiting(self) -> bool:
         return bool(len(self._backlog) or self._in_flight or self._again or self._untold())

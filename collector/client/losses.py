@@ -11,13 +11,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from threading import RLock
-from time import gmtime, monotonic, time
+from time import monotonic, time
 from typing import Any, Final
 
 import msgspec
 
 from collector.client import notices
 from collector.client.ids import new_id
+from collector.client.timestamps import to_rfc3339
 from collector.event import Draft
 
 CLOSED: Final = "closed"
@@ -33,7 +34,7 @@ class Report:
         self.cause = cause
         self.tally = tally
         count, first, last = tally[cause]
-        window = {"from": _rfc3339(first), "to": _rfc3339(last)}
+        window = {"from": to_rfc3339(first), "to": to_rfc3339(last)}
         draft = Draft(
             action="events.lost",
             id=new_id(),
@@ -102,11 +103,3 @@ class Losses:
         """Counts by cause that are not yet told."""
         with self._lock:
             return {cause: count for cause, (count, _, _) in self._tally.items()}
-
-
-def _rfc3339(seconds: float) -> str:
-    """Seconds since the epoch as entries have times. Without arithmetic of `datetime`, which ends
-    the process (SIGSEGV, Python 3.13.0) where a destructor comes to it at the interpreter's end."""
-    whole, micro = divmod(round(seconds * 1e6), 1_000_000)
-    year, month, day, hour, minute, second = gmtime(whole)[:6]
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z"

@@ -50,6 +50,6 @@ def _say(kind: str, message: str, *args: object) -> None:
         logging.getLogger(LOGGER).warning(message, *args)
     except ImportError:  # the interpreter is going away
         if sys.stderr is not None:
-            print(message % args, file=sys.stderr)
+            sys.stderr.write(f"{message % args}\n")
     except Exception:  # a handler of theirs
         pass

@@ -22,6 +22,7 @@ from collector.client.bell import Bell
 from collector.client.items import Item, answer, fail
 from collector.client.losses import Losses
 from collector.client.segment import EVENTS, Segment
+from collector.client.timestamps import to_seconds
 from collector.event import Receipt
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
@@ -238,7 +239,7 @@ def _item(segment: Segment, start: int, line: bytes) -> Item:
         head = _decode_head(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         head = _Head()  # damaged; the daemon will say so, and it is counted
-    at = head.occurred_at.timestamp() if head.occurred_at else time()
+    at = to_seconds(head.occurred_at) if head.occurred_at else time()
     return Item(line, Receipt(ok=True, id=head.id), at, (segment, start))
 
 

@@ -1,4 +1,4 @@
-"""Children of `multiprocessing`, and workers of a server that forks: each event arrives or is reported."""
+"""Children of `multiprocessing`, workers of a server that forks: each event arrives or is told."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ if __name__ == "__main__":
     children = [context.Process(target=child) for child in CHILDREN]
     for child in children: child.start()
     for child in children: child.join()
-    print([child.exitcode for child in children if child.exitcode], *[child.__name__ for child in CHILDREN])
+    print([child.exitcode for child in children if child.exitcode])
+    print(*[child.__name__ for child in CHILDREN])
     with ProcessPoolExecutor(2, mp_context=context) as executor:
         list(executor.map(say, ["executor_a", "executor_b", "executor_c"]))
     pool = context.Pool(2)
@@ -107,9 +108,9 @@ if __name__ == "__main__":
     pool.join()
 '''  # fmt: skip
 KINDS = (
-    "returned raised exited finalized last_finalized grandchild threaded coroutine "
-    "executor_a executor_b executor_c pool_a pool_b pool_c"
-).split()
+    *("returned", "raised", "exited", "finalized", "last_finalized", "grandchild", "threaded"),
+    *("coroutine", "executor_a", "executor_b", "executor_c", "pool_a", "pool_b", "pool_c"),
+)
 
 
 def environment(server: Server) -> dict[str, str]:
@@ -130,7 +131,7 @@ def test_children_of_multiprocessing_deliver_however_they_end(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert done.stdout.startswith("[1, 3] "), done.stdout
+    assert done.stdout.startswith("[1, 3]\n"), done.stdout
     kinds = Counter(action.partition(".")[0] for action in server.actions())
     spun = kinds.pop("spun")
     # What was under way when the process was over may have arrived, and nobody was told so.
