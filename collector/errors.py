@@ -11,10 +11,12 @@
     │   ├── JournalCorrupt   not a database, or a damaged one                               exit 65
     │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
+    │   ├── SQLiteTooOld     this machine's SQLite lacks what the journal is made of        exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
     ├── AlreadyRunning       a live daemon holds the socket or the journal                  exit 69
     ├── PathTaken            something that is not ours stands where our file belongs       exit 73
+    ├── AddressTaken         a TCP address that cannot be listened on                       exit 69
     ├── DaemonUnreachable    no daemon answers on the socket                                exit 69
     └── QueryError           a filter, time or cursor that makes no sense; names the field  exit 2
 
@@ -166,6 +168,12 @@ class JournalTooNew(JournalError):
     exit_code = EXIT_CONFIG
 
 
+class SQLiteTooOld(JournalError):
+    """The SQLite that Python was linked with cannot read or write a journal."""
+
+    exit_code = EXIT_CONFIG
+
+
 class JournalFull(JournalError):
     """No space is left on the device, and none could be made."""
 
@@ -194,6 +202,12 @@ class PathTaken(CollectorError):
     """A file that is not ours stands where our socket or file belongs; it is left alone."""
 
     exit_code = EXIT_CANTCREAT
+
+
+class AddressTaken(CollectorError):
+    """Something else listens on the address of HTTP, or this user may not."""
+
+    exit_code = EXIT_UNAVAILABLE
 
 
 class DaemonUnreachable(CollectorError):

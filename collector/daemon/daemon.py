@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from collector.clock import ClockWatch
+from collector.clock import ClockWatch, boottime
 from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.audited import audited
@@ -34,6 +34,7 @@ from collector.event import Draft
 from collector.hub import Hub
 from collector.intake import Intake
 from collector.janitor import Janitor
+from collector.journal.sqlite_version import require_sqlite
 from collector.journal.versions import Versions, install_views
 from collector.sources.devices import Registry
 from collector.sources.health import policy_of
@@ -61,12 +62,14 @@ class Daemon:
         read_config: Callable[[], Config] | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        boottime: Callable[[], float] = boottime,
         listener: socket.socket | None = None,
     ) -> None:
         self.config = config
         self.read_config = read_config or (lambda: self.config)
-        self.wall, self.monotonic = wall, monotonic
+        self.wall, self.monotonic, self._boottime = wall, monotonic, boottime
         self.began = wall()
+        self._began_boottime = boottime()
         self.path = Path(config.storage.path)
         self.listener = listener
         self.losses = Losses()
@@ -77,6 +80,8 @@ class Daemon:
         self.details: dict[str, Any] = {}
         """Sources that can say more of themselves than that they run."""
         self.mdns: MdnsSource | None = None
+        self.web_port: int | None = None
+        """The TCP port that HTTP is served at, while it is."""
         self.restarting: asyncio.Task[None] | None = None
         self.control = DaemonControl(self)
         self.failing = Failing(self.path, monotonic, loop.create_future())
@@ -85,6 +90,7 @@ class Daemon:
     def _build(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open the journal and make everything that stands between it and the outside."""
         config = self.config
+        require_sqlite()
         opened = open_journal(self.path, config.storage.on_corrupt, now=self.wall)
         self.lock, self.journal, self.quarantined = opened.lock, opened.journal, opened.quarantined
         redactor = self.redactor_of(config)
@@ -101,7 +107,7 @@ class Daemon:
             on_failure=self._on_failure,
             lost=self.lost,
         )
-        self.clock = ClockWatch(wall=self.wall)
+        self.clock = ClockWatch(wall=self.wall, steady=self._boottime)
         self.janitor = Janitor(
             self.journal,
             self.intake,
@@ -124,6 +130,11 @@ class Daemon:
         )
         self.denials = Denials(self.intake, self.monotonic)
         self.queue = DraftQueue(self.intake, size=config.sources.queue.size, lost=self.lost)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start, suspension included, whatever became of the wall clock."""
+        return self._boottime() - self._began_boottime
 
     def redactor_of(self, config: Config) -> Redactor:
         """The rules of a configuration under this journal's key. Raises `ConfigError`."""

@@ -40,6 +40,7 @@ from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
 from collector.journal.search import read_cursors
 from collector.journal.snapshot import Answer, Snapshot
+from collector.journal.sqlite_version import require_sqlite
 
 QUERY_SECONDS: Final = 5.0
 """Longest time that one query may take."""
@@ -290,6 +291,7 @@ class _Opening:
         await self._reader.close()
 
     async def _open(self) -> Reader:
+        require_sqlite()
         if not self._path.exists():
             raise JournalError(
                 f"{self._path}: no journal is there; is the daemon running, or is --db missing?"

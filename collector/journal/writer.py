@@ -54,6 +54,7 @@ class Journal:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
+        self._wal = os.fspath(wal_of(path))
         self.connection = connection
         self.frames = 0.0
         """Pages written to the write-ahead log since it was last checkpointed, about."""
@@ -261,7 +262,7 @@ class Journal:
     def wal_bytes(self) -> int:
         """Size of the write-ahead log file."""
         try:
-            return os.stat(wal_of(self.path)).st_size
+            return os.stat(self._wal).st_size
         except OSError:
             return 0
 
