@@ -142,8 +142,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for each in bound:
             each.close()
-        name, number = str(address[0]), address[1]
-        where = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
+        name, bound_to = str(address[0]), str(address[1])
+        where = f"[{name}]:{bound_to}" if ":" in name else f"{name}:{bound_to}"
         raise AddressTaken(
             f"web.host, web.port: cannot listen on {where}: {error.strerror}"
         ) from error

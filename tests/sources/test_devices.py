@@ -190,6 +190,47 @@ def test_an_ignored_device_is_followed_without_events() -> None:
     assert ledger.rows["host-lamp"]["present"] is False
 
 
+def test_a_forgotten_device_that_returns_is_a_new_one() -> None:
+    """It left before it was told of: nothing of it may be remembered, not even that it was well."""
+    ledger, clock, registry = start()
+    for _ in range(2):
+        registry.hear(see())
+        registry.observe(registry.devices["host-lamp"], "success", None)
+        registry.part(see().key, "goodbye")
+        clock.now += 60
+        registry.tick()
+        assert registry.devices == {}
+        assert ledger.rows["host-lamp"]["forgotten"]
+        assert ledger.actions() == []
+    registry.hear(see())
+    clock.now += SETTLE
+    registry.tick()
+    assert ledger.actions() == ["device.discovered"]
+    device = registry.devices["host-lamp"]
+    assert (device.present, device.state, device.forgotten) == (True, "unknown", False)
+    registry.observe(device, "success", None)
+    registry.tick()
+    assert device.state == "online"
+    assert (ledger.rows["host-lamp"]["state"], ledger.rows["host-lamp"]["forgotten"]) == (
+        "online",
+        False,
+    )
+
+
+def test_a_device_that_returns_before_its_row_was_deleted_keeps_it() -> None:
+    """The row that goes and the one that comes have the same id."""
+    ledger, clock, registry = start()
+    registry.hear(see())
+    registry.part(see().key, "goodbye")
+    clock.now += 60
+    registry._act(registry.discovery.tick(registry.now()), "mdns")
+    assert registry.devices == {}
+    registry.hear(see())
+    registry.flush()
+    assert not ledger.rows["host-lamp"]["forgotten"]
+    assert ledger.rows["host-lamp"]["present"]
+
+
 def test_a_forgotten_device_is_not_loaded() -> None:
     _, _, registry = known()
     row = to_row(registry.devices["host-lamp"]) | {"forgotten": True}
