@@ -23,7 +23,7 @@ def run(
     script: str,
     server: Server,
     mode: str,
-    seconds: float = 30,
+    seconds: float = 60,
     timeout: float = 5,
     version: str = RUNNING,
 ) -> str:
@@ -91,8 +91,8 @@ def test_daemon_thread_that_records_during_exit_costs_no_time_and_no_event(
         @atexit.register
         def last():                         # before the library's own hook was called, and after
             begun = time.monotonic()
-            client._delivery.end(5)
-            assert time.monotonic() - begun < 4, 'the thread kept the end from ending'
+            client._delivery.end(30)
+            assert time.monotonic() - begun < 20, 'the thread kept the end from ending'
             before = os.stat(tally).st_size
             while os.stat(tally).st_size < before + 20: time.sleep(0.001)
         threading.Thread(target=spin, daemon=True).start()
@@ -103,22 +103,24 @@ def test_daemon_thread_that_records_during_exit_costs_no_time_and_no_event(
 
 
 def test_close_with_a_thread_that_goes_on_recording_costs_no_time(server: Server) -> None:
-    """What it records meanwhile is refused by its receipt, and reported as one loss or more."""
+    """What it records meanwhile is refused by its receipt, and reported."""
     script = """
-        recorded, refused = threading.Event(), threading.Event()
+        recorded, closed = threading.Event(), threading.Event()
         def spin():
-            while not refused.is_set():
-                (recorded if client.record('a.b').ok else refused).set()
+            while not closed.is_set():
+                if client.record('a.b').ok: recorded.set()
         thread = threading.Thread(target=spin)
         thread.start()
         recorded.wait()
         begun = time.monotonic()
-        assert client.close(5)
-        assert time.monotonic() - begun < 4
+        assert client.close(30)
+        assert time.monotonic() - begun < 20
+        closed.set()
         thread.join()
     """
     run(script, server, "background")
-    assert "a.b" in server.actions()
+    reports = [each for each in server.stored.values() if each["action"] == "events.lost"]
+    assert {each["metadata"]["cause"] for each in reports} == {"closed"}
 
 
 DESTRUCTOR = """
@@ -216,7 +218,7 @@ def test_daemon_that_hangs_costs_the_end_its_timeout_once(server: Server) -> Non
         for number in range(20):
             receipt = client.record(f'c.n{number}')
             assert not receipt.ok and receipt.retry, receipt
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 10
         assert client.dropped == 21
     """
     server.gate.clear()
