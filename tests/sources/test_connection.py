@@ -168,20 +168,31 @@ async def test_a_line_has_no_time_limit_while_more_is_there_than_can_be_committe
 
 
 async def test_a_line_has_no_time_limit_while_its_peer_does_not_read_replies(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is we who do not read then, though the peer is the reason: for that there is a limit too."""
+    """It is we who do not read then, though the peer is the reason: for that there is a limit too.
+
+    Room for what it may send, meanwhile, is no reason to read.
+    """
+    monkeypatch.setattr("collector.intake.intake.BACKLOG_BYTES", 50_000)
+    monkeypatch.setattr("collector.intake.submissions.GROUP_EVENTS", 50)
     async with served(tmp_path, frame_timeout=0.2, unread=4096) as made:
         deaf, other = await made.line(limit=1), await made.line()
-        sent = await flooded(deaf)
-        deaf.raw(b'{"action":"thing')
+        count = 20_000
+        deaf.raw(encoded(GOOD) * count + b'{"action":"thing')
+
+        def is_stopped() -> bool:
+            waiting = [each for each in made.source._connections if each._unread_timer is not None]
+            return bool(waiting and waiting[0]._framer.unfinished and not made.intake.backlog)
+
+        await until(is_stopped)
         other.raw(b"{")
         assert (await other.reply())["code"] == "timeout"  # so much time has gone by
-        answers = b""
         deaf.raw(b'.done"}\n')
-        while answers.count(b"\n") < sent + 1:
+        answers = b""
+        while answers.count(b"\n") < count + 1:
             answers += await asyncio.wait_for(deaf.reader.read(1 << 20), 20)
-        assert answers.count(b'{"ok":true,') == sent + 1
+        assert answers.count(b'{"ok":true,') == count + 1
         assert made.lost == {"timeout": 1}
 
 

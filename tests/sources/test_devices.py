@@ -193,11 +193,11 @@ def test_an_ignored_device_is_followed_without_events() -> None:
 def test_a_forgotten_device_that_returns_is_a_new_one() -> None:
     """It left before it was told of: nothing of it may be remembered, not even that it was well."""
     ledger, clock, registry = start()
-    for _ in range(2):
+    for _ in range(12):  # what it did then makes it no restless device now
         registry.hear(see())
         registry.observe(registry.devices["host-lamp"], "success", None)
         registry.part(see().key, "goodbye")
-        clock.now += 60
+        clock.now += 20
         registry.tick()
         assert registry.devices == {}
         assert ledger.rows["host-lamp"]["forgotten"]
@@ -210,10 +210,33 @@ def test_a_forgotten_device_that_returns_is_a_new_one() -> None:
     assert (device.present, device.state, device.forgotten) == (True, "unknown", False)
     registry.observe(device, "success", None)
     registry.tick()
-    assert device.state == "online"
+    assert (device.state, device.flapping) == ("online", False)
+    assert "device.flapping" not in ledger.actions()
     assert (ledger.rows["host-lamp"]["state"], ledger.rows["host-lamp"]["forgotten"]) == (
         "online",
         False,
+    )
+
+
+def test_a_device_that_made_room_for_others_is_discovered_anew_bounded() -> None:
+    """Names cost a stranger nothing: of those forgotten nothing is kept."""
+    ledger, clock, registry = start()
+    registry.discovery._groups.devices_max = 2
+    names = [f"Lamp{number}" for number in range(6)]
+    for name in [*names, names[0]]:
+        registry.hear(see(name))
+        clock.now += SETTLE
+        registry.tick()
+        registry.part(see(name).key, "goodbye")
+        clock.now += 60
+        registry.tick()
+    told = [draft.object_name for draft in ledger.drafts if draft.action == "device.discovered"]
+    assert told == [*names, names[0]]
+    assert set(registry.devices) == {"host-lamp5", "host-lamp0"}
+    for kept in (registry.vitals._vitals, registry.discovery._told, registry._dirty):
+        assert set(kept) <= set(registry.devices)
+    assert {name for name, row in ledger.rows.items() if not row["forgotten"]} == set(
+        registry.devices
     )
 
 
