@@ -143,6 +143,28 @@ def test_children_of_multiprocessing_deliver_however_they_end(
     assert kinds == expected
 
 
+def test_library_that_only_a_child_imports_delivers_at_its_end(
+    server: Server, tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent("""
+            import multiprocessing, sys
+
+            def work():
+                from collector.client import record
+                for number in range(200): record("a.b")
+
+            child = multiprocessing.get_context("fork").Process(target=work)
+            child.start()
+            child.join()
+            assert "collector" not in sys.modules
+        """)
+    )
+    subprocess.run([sys.executable, str(program)], check=True, timeout=60, env=environment(server))
+    assert server.actions() == ["a.b"] * 200
+
+
 def test_what_did_not_fit_into_a_childs_buffer_is_reported(server: Server, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
