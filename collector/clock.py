@@ -51,6 +51,8 @@ class ClockWatch:
         self._wall, self._steady, self._synchronised = wall, steady, synchronised
         self._offset = wall() - steady()
         self._since = steady()
+        self.shift = 0.0
+        """Seconds by which the wall clock has jumped in all."""
 
     def stepped(self) -> float:
         """Seconds by which the wall clock has jumped since the last call; 0.0 where it has not."""
@@ -59,6 +61,7 @@ class ClockWatch:
         if abs(step) <= STEP:
             return 0.0
         self._since = self._steady()
+        self.shift += step
         return step
 
     def trusted(self) -> bool:

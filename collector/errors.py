@@ -12,12 +12,14 @@
     │   │   └── JournalDamaged   two independent looks have found damage                   exit 65
     │   ├── JournalMissing   gone, but its write-ahead log is there                             exit 65
     │   ├── JournalTooNew    written by a newer collector                                   exit 78
+    │   ├── SQLiteTooOld     this machine's SQLite lacks what the journal is made of        exit 78
     │   ├── JournalFull      no space left, and none could be made                          exit 74
     │   │   └── JournalHeld  nor in the log, while a reader holds a snapshot                exit 74
     │   └── JournalIOError   the disk or its permissions                                    exit 74, 77
     │       └── JournalTorn  the log is not what was written to it                          exit 74
     ├── AlreadyRunning       a live daemon holds the socket or the journal                  exit 69
     ├── PathTaken            something that is not ours stands where our file belongs       exit 73
+    ├── AddressTaken         a TCP address that cannot be listened on                       exit 69
     ├── DaemonUnreachable    no daemon answers on the socket                                exit 69
     └── QueryError           a filter, time or cursor that makes no sense; names the field  exit 2
 
@@ -173,6 +175,12 @@ class JournalTooNew(JournalError):
     exit_code = EXIT_CONFIG
 
 
+class SQLiteTooOld(JournalError):
+    """The SQLite that Python was linked with cannot read or write a journal."""
+
+    exit_code = EXIT_CONFIG
+
+
 class JournalFull(JournalError):
     """No space is left on the device, and none could be made. `needed` is in bytes, where known."""
 
@@ -213,6 +221,12 @@ class PathTaken(CollectorError):
     """A file that is not ours stands where our socket or file belongs; it is left alone."""
 
     exit_code = EXIT_CANTCREAT
+
+
+class AddressTaken(CollectorError):
+    """Something else listens on the address of HTTP, or this user may not."""
+
+    exit_code = EXIT_UNAVAILABLE
 
 
 class DaemonUnreachable(CollectorError):

@@ -44,3 +44,13 @@ def test_ages_wait_for_synchronised_time_but_no_longer_than_a_day() -> None:
     assert not watch.trusted()
     world.synced = True
     assert watch.trusted()
+
+
+def test_shift_is_the_sum_of_all_steps_without_slewing() -> None:
+    world = World()
+    watch = world.watch()
+    for step in (1.5, 100.0, -2500.0):
+        world.pass_(60)
+        world.wall += step
+        watch.stepped()
+    assert watch.shift == -2400.0

@@ -253,3 +253,115 @@ def test_nul_is_refused_wherever_it_hides(intake: Intake) -> None:
         refused = intake.record(Draft(action="a.b", **{field: value}), source="queue")
         assert refused.code == "invalid_event", field
         assert f"$.{field}" in (refused.error or ""), field
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        r'"message":"a\u0000b"',
+        r'"object_name":"\u0000"',
+        r'"actor":{"type":"user","id":"a\u0000"}',
+        r'"metadata":{"list":[{"deep":"a\u0000b"}]}',
+        r'"metadata":{"a\u0000":1}',
+        r'"record":{"a\u0000b":1}',
+        r'"message":"\\\u0000"',
+    ],
+)
+def test_nul_is_refused_in_a_line_among_others_however_it_is_escaped(
+    intake: Intake, member: str
+) -> None:
+    """Most chunks have no escape at all, and are not looked through for it."""
+    sink = Replies()
+    harmless = rb'{"action":"a.b","message":"a \\u0000 of some source, and a \" too"}'
+    lines = [b'{"action":"a.b"}', b'{"action":"a.b",' + member.encode() + b"}", harmless]
+    intake.submit(b"\n".join(lines) + b"\n", Sender("unix", PEER, ADA), sink)
+    intake.flush()
+    assert [line["ok"] for line in sink.lines] == [True, False, True]
+    assert sink.lines[1]["code"] == "invalid_event"
+    assert intake.journal.last_seq == 2
+    assert "\\u0000 of" in (intake.journal.entries(2, 2)[0].message or "")
+
+
+# ── who hears what ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_sent_earlier_is_stored_before_an_event_of_our_own(intake: Intake) -> None:
+    sink = Replies()
+    for _ in range(2):
+        intake.submit(b'{"action":"sent.earlier"}\n', Sender("unix", PEER, ADA), sink)
+    receipt = intake.record(Draft(action="collector.stopping"), source="collector")
+    assert [line["seq"] for line in sink.lines] == [1, 2]
+    assert receipt.seq == 3
+    actions = [entry.action for entry in intake.journal.entries(1, 3)]
+    assert actions == ["sent.earlier", "sent.earlier", "collector.stopping"]
+
+
+KEPT_NOWHERE = b'{"action":"a.b","object_type":"lamp","object_id":"7","record":{"on":true}}'
+
+
+def test_a_warning_goes_to_the_sender_of_its_event(intake: Intake) -> None:
+    sinks = [Replies() for _ in range(4)]
+    for sink, line in zip(sinks, [LINES[0], KEPT_NOWHERE, LINES[1], KEPT_NOWHERE], strict=True):
+        intake.submit(line + b"\n" + LINES[0] + b"\n", Sender("unix", PEER, ADA), sink)
+    intake.flush()
+    warned = [["warnings" in line for line in sink.lines] for sink in sinks]
+    assert warned == [[False, False], [True, False]] * 2
+    assert intake._committer.take_warnings() == {}, "told once, and not kept for ever"
+
+
+@pytest.mark.parametrize("why", ["fault", "row"])
+def test_a_warning_about_an_event_that_failed_is_nobodys(intake: Intake, why: str) -> None:
+    """The next event is stored under the seq that the failed one would have had."""
+    sink = Replies()
+    if why == "fault":
+
+        def fails() -> None:
+            raise ZeroDivisionError("a fault of ours")
+
+        draft = Draft(action="a.b", object_type="lamp", object_id="7", record={"on": True})
+        assert not intake.record(draft, source="queue", settles=fails).ok
+        intake.submit(LINES[0] + b"\n", Sender("unix", PEER, ADA), sink)
+    else:
+        intake.journal.connection.execute(
+            "CREATE TEMP TRIGGER refuse BEFORE INSERT ON log WHEN new.message = 'no' "
+            "BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+        refused = KEPT_NOWHERE.replace(b'"action"', b'"message":"no","action"')
+        intake.submit(refused + b"\n" + LINES[0] + b"\n", Sender("unix", PEER, ADA), sink)
+    intake.flush()
+    assert [(line["ok"], line.get("warnings")) for line in sink.lines][-1] == (True, None)
+    assert intake.journal.last_seq == 1
+
+
+def test_a_device_is_stored_although_its_event_is_a_repeat(intake: Intake) -> None:
+    """The reply to the first try was lost, and the device has changed meanwhile."""
+    event_id = "0a0b0c0d-0000-4000-8000-000000000007"
+    for state in ("online", "offline"):
+        receipt = intake.record(
+            Draft(action="device.updated", id=event_id),
+            source="mdns",
+            devices=({"id": "host-lamp", "state": state},),
+        )
+        assert (receipt.ok, receipt.seq) == (True, 1)
+    assert receipt.duplicate
+    assert intake.journal.devices() == [{"id": "host-lamp", "state": "offline"}]
+
+
+# ── ids ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_id_that_the_daemon_assigned_is_known_when_it_is_sent_again(intake: Intake) -> None:
+    first = intake.record(Draft(action="a.b"), source="queue")
+    other = intake.record(Draft(action="a.b"), source="queue")
+    for _ in range(2):
+        again = intake.record(Draft(action="a.b", id=first.id), source="queue")
+        assert (again.seq, again.duplicate, again.id) == (1, True, first.id)
+    # It names its row, and that the row must confirm: another time is another event.
+    assert first.id is not None
+    assert other.id is not None
+    stranger = other.id[:24] + first.id[24:]
+    for seq, duplicate in ((3, False), (3, True)):
+        receipt = intake.record(Draft(action="a.b", id=stranger), source="queue")
+        assert (receipt.seq, bool(receipt.duplicate)) == (seq, duplicate)
+    # Sent by a producer, the very id stands in the row: it is the producer's then.
+    assert intake.record(Draft(action="a.b", id=stranger), source="queue").duplicate

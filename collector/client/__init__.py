@@ -3,13 +3,15 @@
     from collector.client import record, audit, audited, actor_context
 
 Every name is loaded when it is first used, so that the import costs little and a program that needs
-one thing pays for that one.
+one thing pays for that one. Only the hooks for forks and for the end of a process are there at once.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+from collector.client import lifetime as lifetime
 
 if TYPE_CHECKING:
     from collector.client.aio import AsyncClient

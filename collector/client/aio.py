@@ -59,8 +59,10 @@ class _AsyncWaiting(Delivery):
     ) -> None:
         super().__init__(wire)
         self._exchange = AsyncExchange(where, timeout)
+        self._timeout = timeout
         self._make_aside = aside
         self._aside: Delivery | None = None
+        self._ended = False
 
     async def wait(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
         """One receipt a draft, the daemon's own."""
@@ -77,6 +79,8 @@ class _AsyncWaiting(Delivery):
     def submit(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
         if self._aside is None:
             self._aside = self._make_aside()
+            if self._ended:
+                self._aside.end(self._timeout)
         return self._aside.submit(drafts, warnings)
 
     def _send(self, items: Sequence[Item]) -> None:
@@ -93,11 +97,16 @@ class _AsyncWaiting(Delivery):
         self._closed = True
         return self._aside.close(timeout) if self._aside is not None else True
 
+    def end(self, timeout: float) -> bool:
+        self._ended = True
+        return self._aside.end(timeout) if self._aside is not None else True
+
     async def disconnect(self) -> None:
         """Let go of the connection, within its event loop."""
         await self._exchange.close()
 
     def after_fork(self) -> None:
+        self._ended = False
         self.losses.forget()
         self._exchange.after_fork()
         if self._aside is not None:

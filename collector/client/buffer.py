@@ -41,6 +41,10 @@ class Buffer:
         self._bytes = 0
         self.bell = Bell()
 
+    def renew_locks(self) -> None:
+        """No other thread is left, and one may have held the lock."""
+        self._lock = RLock()
+
     def __len__(self) -> int:
         return len(self._items) + len(self._returned)
 

@@ -123,12 +123,17 @@ def rules(redaction: Redaction | Mapping[str, Any] | bool) -> Redaction | None:
 def connector(socket: str | os.PathLike[str] | None, timeout: float) -> Callable[[], Connection]:
     """Opens connections; where the socket is, is asked anew each time: a daemon may come later."""
     explicit = os.fspath(socket) if socket is not None else None
+    path = ""
 
     def connect() -> Connection:
+        nonlocal path
         try:
             path = socket_path(explicit)
         except (OSError, ValueError) as error:
             raise DaemonUnreachable(f"the configuration cannot be read: {error}") from error
+        except ImportError as error:  # TOML's reader, at the interpreter's end: where it was before
+            if not path:
+                raise DaemonUnreachable("the configuration cannot be read any more") from error
         return Connection(path, timeout)
 
     return connect

@@ -4,13 +4,15 @@
                                       ↘ the connection breaks, or "try again" → give_back → back-off
 
 What was sent and not answered is sent again with its id: the daemon stores it once.
+
+At the process's end the thread stops, and callers do its work, one after the other.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition, Event, Lock, Thread
+from threading import Condition, Event, Lock, Thread, get_ident
 from time import monotonic, sleep
 from typing import Final, Protocol
 
@@ -19,7 +21,7 @@ from collector.client.bell import Bell
 from collector.client.connection import Connection
 from collector.client.ids import jitter
 from collector.client.items import Item, answer, fail
-from collector.client.losses import Losses, Report
+from collector.client.losses import CLOSED, Losses, Report
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
@@ -42,6 +44,8 @@ class Backlog(Protocol):
     def take(self, most: int, most_bytes: int) -> list[Item]: ...
     def give_back(self, items: Sequence[Item]) -> None: ...
     def settled(self, items: Sequence[Item]) -> None: ...
+    def after_fork(self) -> None: ...
+    def renew_locks(self) -> None: ...
     def __len__(self) -> int: ...
 
 
@@ -78,11 +82,17 @@ class Courier:
         self._backoff = BACKOFF_FIRST
         self._stopping = False
         self._idle = True
+        self._inside: set[int] = set()  # threads of callers that do this one's work
+        self._stuck = False  # the thread waits for a daemon that hangs, past the end
+        self._closing = False
+        self.ended = False
+        self._patience = 0.0  # seconds that callers may still wait after the end
+        self._taken_over = False
 
     def wake(self) -> None:
         """There is something to deliver."""
         self._idle = False
-        if self._thread is None:
+        if self._thread is None and not self.ended:
             self._start()
 
     def _start(self) -> None:
@@ -103,7 +113,7 @@ class Courier:
         deadline = monotonic() + timeout
         self._hurry.set()
         self._backlog.bell.ring()
-        if self._thread is None:
+        if self._thread is None and not self.ended:
             self._start()
         if self._thread is None or not self._thread.is_alive():
             return self._deliver_here(deadline)
@@ -118,24 +128,70 @@ class Courier:
     def close(self, timeout: float) -> bool:
         """Deliver within `timeout` (s), stop the thread; what is left stays in the backlog."""
         deadline = monotonic() + timeout
+        self._closing = True
         done = self.flush(timeout)
+        self._stop(deadline)
+        if done and self._losses.untold() and self._running.acquire(blocking=False):
+            self._step(now=True)  # once: whoever goes on recording is refused, and told, for ever
+            self._disconnect()
+            self._running.release()
+        return done
+
+    def _stop(self, deadline: float) -> None:
         self._stopping = True
         self._hurry.set()
         self._backlog.bell.ring()
         thread = self._thread
         if thread is not None and thread.is_alive():
             thread.join(max(deadline - monotonic(), 0.1))
-        if self._running.acquire(timeout=0.1):
+        self._stuck = not self._running.acquire(timeout=0.1)
+        if not self._stuck:
             self._disconnect()
             self._running.release()
-        return done
+
+    # ── the process's end ───────────────────────────────────────────────────────────────────────
+
+    def end(self, timeout: float) -> None:
+        """Deliver within `timeout` (s) and stop the thread; `deliver_now` does its work after."""
+        if self.ended:
+            return
+        self._patience = timeout
+        self.ended = True
+        deadline = monotonic() + timeout
+        done = self.flush(timeout)
+        self._stop(deadline)
+        self._patience = timeout if done else 0.0
+
+    def deliver_now(self) -> bool:
+        """After `end`: all that waits, in the caller's thread. False where nobody takes it; how long
+        all callers together wait for that is what `end` was given."""
+        begun = monotonic()
+        while self._waiting() and get_ident() not in self._inside:
+            if not self._deliver_here(begun + self._patience):
+                self._patience = max(self._patience - (monotonic() - begun), 0.0)
+                return False
+        return True
+
+    def take_over(self) -> None:
+        """The interpreter is being finalized: every other thread is gone, with the locks it held."""
+        if self._taken_over:
+            return
+        self._taken_over = True
+        self._thread = None
+        self._running = Lock()
+        self._quiet = Condition(Lock())
+        self._inside.clear()
+        self._backlog.renew_locks()
+        self._losses.renew_locks()
+        self._disconnect()
+        self._backlog.give_back(self._take_open())
 
     def _is_quiet(self) -> bool:
         return (
             not len(self._backlog)
             and not self._in_flight
             and not self._again
-            and not self._losses.untold()
+            and not self._untold()
             and self._idle
         )
 
@@ -148,16 +204,39 @@ class Courier:
                     self._rest()
 
     def _deliver_here(self, deadline: float) -> bool:
-        with self._running:
-            while monotonic() < deadline:
-                if not self._step(now=True) and self._waiting():
-                    sleep(min(self._pause(), max(deadline - monotonic(), 0)))
-                if not self._waiting():
-                    return True
-        return False
+        """Do the thread's work. A signal handler that interrupts it leaves its event to it: so ask
+        for what is waiting once more afterwards."""
+        me = get_ident()
+        if me in self._inside:
+            return False
+        self._inside.add(me)
+        try:
+            if not self._running.acquire(timeout=max(deadline - monotonic(), 0)):
+                return False
+            try:
+                return self._deliver_until(deadline)
+            finally:
+                self._running.release()
+        finally:
+            self._inside.discard(me)
+
+    def _deliver_until(self, deadline: float) -> bool:
+        while self._waiting():
+            if (left := deadline - monotonic()) <= 0:
+                return False
+            if self._connection is not None:
+                self._connection.timeout = left
+            if not self._step(now=True) and self._waiting():
+                sleep(min(self._pause(), max(deadline - monotonic(), 0)))
+        if self.ended:
+            self._disconnect()  # nobody knows whether another call follows
+        return True
 
     def _waiting(self) -> bool:
-        return bool(len(self._backlog) or self._in_flight or self._again or self._losses.untold())
+        return bool(len(self._backlog) or self._in_flight or self._again or self._untold())
+
+    def _untold(self) -> int:
+        return self._losses.untold(but=CLOSED if self._closing else None)
 
     def _rest(self) -> None:
         """Nothing to do, or nobody to deliver to."""
@@ -200,7 +279,7 @@ class Courier:
             if not self._waiting():
                 return False
             self._connection = self._connect()  # before taking: the bound of a buffer is exact
-        report = self._losses.report(now=now)
+        report = self._losses.report(now=now or self.ended)
         if report in self._in_flight:
             report = None
         items = self._backlog.take(BATCH, BATCH_BYTES)
@@ -243,11 +322,15 @@ class Courier:
 
     def _broken(self, error: Exception) -> None:
         self._disconnect()
-        unanswered = [one for one in self._in_flight if isinstance(one, Item)]
-        self._in_flight.clear()
-        self._backlog.give_back([*self._again, *unanswered])
-        self._again = []
+        self._backlog.give_back(self._take_open())
         notices.unreachable(str(error))
+
+    def _take_open(self) -> list[Item]:
+        """What is under way or to be sent again, and no longer is."""
+        left = [*self._again, *(one for one in self._in_flight if isinstance(one, Item))]
+        self._in_flight.clear()
+        self._again = []
+        return left
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -255,12 +338,13 @@ class Courier:
             self._connection = None
 
     def abandon(self, cause: str) -> int:
-        """Count what is left as lost, after `close`; the number of events."""
-        left = [*(one for one in self._in_flight if isinstance(one, Item)), *self._again]
-        self._in_flight.clear()
-        self._again = []
+        """Count what is left as lost, after `close` or `end`; the number of events."""
+        mine = self._running.acquire(blocking=False)
+        left = self._take_open() if mine or self._stuck else []
         while taken := self._backlog.take(BATCH, BATCH_BYTES):
             left += taken
+        if mine:
+            self._running.release()
         for item in left:
             fail(item.receipt, "timeout", f"not delivered: {cause}", retry=True)
             self._losses.add(cause, item.at)

@@ -12,14 +12,15 @@ from threading import Condition, Lock, get_ident
 from time import monotonic, sleep
 from typing import Final
 
-from collector.client import notices
 from collector.client.connection import Connection, ReplyTimeout
 from collector.client.conversation import Conversation, Ticket
-from collector.client.items import Item, answer, fail
+from collector.client.items import Item
 from collector.client.tries import Tries, patience
 from collector.errors import DaemonUnreachable
 from collector.event import Receipt
 
+Attempt = Callable[[Sequence[Item], float], list[Item]]
+"""Sends items until a deadline; what the daemon wants sent again. Raises DaemonUnreachable."""
 WINDOW: Final = 4000
 """Lines of one call under way; their replies stay far below the daemon's limit of unread bytes."""
 
@@ -45,20 +46,27 @@ class Exchange:
         self._talk = Conversation()
         self._busy: set[int] = set()
         self._away = False
+        self._ended = False
 
     def deliver(self, items: Sequence[Item]) -> None:
         """Fill in the receipt of each item."""
+        deadline = monotonic() + patience(self._timeout, self._away)
         me = get_ident()
-        if me in self._busy:
-            self._aside(items)  # a signal handler that interrupted a delivery of this thread
+        # After the end, or in a signal handler that interrupted a delivery of this thread.
+        if self._ended or me in self._busy:
+            self._persist_all(items, deadline, self._attempt_aside)
             return
         self._busy.add(me)
         try:
-            deadline = monotonic() + patience(self._timeout, self._away)
-            for start in range(0, len(items), WINDOW):
-                self._persist(items[start : start + WINDOW], deadline)
+            self._persist_all(items, deadline, self._attempt)
         finally:
             self._busy.discard(me)
+
+    def end(self) -> None:
+        """The process ends: from now on each call has a connection of its own, and shares no lock
+        with a thread that may be gone."""
+        self._ended = True
+        self.close()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -68,11 +76,15 @@ class Exchange:
                 self._turn.wait_for(lambda: not self._reading, 1.0)
                 self._bury()
 
-    def _persist(self, items: Sequence[Item], deadline: float) -> None:
+    def _persist_all(self, items: Sequence[Item], deadline: float, attempt: Attempt) -> None:
+        for start in range(0, len(items), WINDOW):
+            self._persist(items[start : start + WINDOW], deadline, attempt)
+
+    def _persist(self, items: Sequence[Item], deadline: float, attempt: Attempt) -> None:
         tries = Tries(items, self._away)
         while True:
             try:
-                tries.answered(self._attempt(tries.items, deadline))
+                tries.answered(attempt(tries.items, deadline))
                 self._away = False
             except DaemonUnreachable as error:
                 tries.failed(str(error))
@@ -155,15 +167,12 @@ class Exchange:
                 self._break(self._connection, problem)
             self._turn.notify_all()
 
-    def _aside(self, items: Sequence[Item]) -> None:
-        """Over a connection of its own."""
-        try:
-            with self._connect() as connection:
-                for item in items:
-                    connection.send(item.frame)
-                    answer(item.receipt, connection.receive())
-        except DaemonUnreachable as error:
-            for item in items:
-                if item.receipt.seq is None and item.receipt.ok:
-                    fail(item.receipt, "timeout", str(error), retry=True)
-            notices.unreachable(str(error))
+    def _attempt_aside(self, items: Sequence[Item], deadline: float) -> list[Item]:
+        """One try, over a connection of its own."""
+        talk = Conversation()
+        ticket = talk.ask(items)
+        with self._connect() as connection:
+            connection.send_and_gather(b"".join([item.frame for item in items]))
+            while ticket.left:
+                talk.hand_out(connection.receive_some(max(deadline - monotonic(), 0)))
+        return ticket.again

@@ -7,7 +7,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Unpack
 
 from collector.client.fields import Deed, Fields
-from collector.client.sinks import Sink, Through
+from collector.client.sinks import Ended, Sink, Through
 from collector.client.trail import Trail
 from collector.event import Draft, Receipt
 
@@ -47,8 +47,10 @@ def default() -> Trail:
     if _current is None:
         with _lock:
             if _current is None:
-                from collector.client.client import Client
-
+                try:
+                    from collector.client.client import Client
+                except ImportError:  # the interpreter has ended, and `close` was called before
+                    return Trail(Ended())
                 _current = Client()
     return _current
 

@@ -18,9 +18,11 @@ import msgspec
 
 from collector.client import notices
 from collector.client.ids import new_id
-from collector.core.rfc3339 import rfc3339
+from collector.client.timestamps import to_rfc3339
 from collector.event import Draft
 
+CLOSED: Final = "closed"
+"""The cause of what was not delivered before the end, and of what came after a close."""
 REPORT_EVERY: Final = 1.0
 """Seconds between two reports, so that a flood does not report each of its events."""
 
@@ -32,7 +34,7 @@ class Report:
         self.cause = cause
         self.tally = tally
         count, first, last = tally[cause]
-        window = {"from": rfc3339(first), "to": rfc3339(last)}
+        window = {"from": to_rfc3339(first), "to": to_rfc3339(last)}
         draft = Draft(
             action="events.lost",
             id=new_id(),
@@ -80,11 +82,15 @@ class Losses:
             if self._open is report:
                 self._open = None
 
-    def untold(self) -> int:
-        """Losses that the log does not know of yet."""
+    def untold(self, but: str | None = None) -> int:
+        """Losses that the log does not know of yet, without those of the cause `but`."""
         with self._lock:
-            waiting = sum(count for count, _, _ in self._tally.values())
+            waiting = sum(count for cause, (count, _, _) in self._tally.items() if cause != but)
             return waiting + (self._open.count if self._open is not None else 0)
+
+    def renew_locks(self) -> None:
+        """No other thread is left, and one may have held the lock."""
+        self._lock = RLock()
 
     def forget(self) -> None:
         """In a forked child: what the parent lost is the parent's to report."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from time import monotonic
 from typing import Final
 
@@ -47,5 +48,8 @@ def _say(kind: str, message: str, *args: object) -> None:
         import logging
 
         logging.getLogger(LOGGER).warning(message, *args)
-    except Exception:  # a handler of theirs, or the interpreter is going away
+    except ImportError:  # the interpreter is going away
+        if sys.stderr is not None:
+            sys.stderr.write(f"{message % args}\n")
+    except Exception:  # a handler of theirs
         pass

@@ -74,6 +74,14 @@ class Null(Counting):
         return [Receipt(ok=True, id=draft.id) for draft in drafts]
 
 
+class Ended(Counting):
+    """Where there is no way to a daemon any more: refuses everything."""
+
+    def submit(self, drafts: Sequence[Draft], warnings: Sequence[list[str]]) -> list[Receipt]:
+        why = "the interpreter has ended"
+        return [Receipt(ok=False, id=draft.id, code="failed", error=why) for draft in drafts]
+
+
 class Through(Counting):
     """Hands drafts to anything that has a sink's `record`: a plugin's queue, a sink of your own."""
 

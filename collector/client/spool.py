@@ -22,6 +22,7 @@ from collector.client.bell import Bell
 from collector.client.items import Item, answer, fail
 from collector.client.losses import Losses
 from collector.client.segment import EVENTS, Segment
+from collector.client.timestamps import to_seconds
 from collector.event import Receipt
 
 SEGMENT_BYTES: Final = 4 * 1024 * 1024
@@ -62,6 +63,11 @@ class Spool:
         self._scanned = self._looked = -RESCAN
         self._writes = 0
         self.bell = Bell()
+
+    def renew_locks(self) -> None:
+        """No other thread is left, and one may have held a lock."""
+        self._lock = RLock()
+        self._syncing = Lock()
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,7 +239,7 @@ def _item(segment: Segment, start: int, line: bytes) -> Item:
         head = _decode_head(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         head = _Head()  # damaged; the daemon will say so, and it is counted
-    at = head.occurred_at.timestamp() if head.occurred_at else time()
+    at = to_seconds(head.occurred_at) if head.occurred_at else time()
     return Item(line, Receipt(ok=True, id=head.id), at, (segment, start))
 
 

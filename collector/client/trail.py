@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import msgspec
 
+from collector.client import notices
 from collector.client.compose import compose
 from collector.client.context import ambient
 from collector.client.fields import Deed, Fields
@@ -203,16 +204,13 @@ class Trail:
         code = error.code if isinstance(error, Rejected) else "failed"
         if self._strict:
             raise error
-        from collector.client.notices import refused
-
-        try:
-            self._outlet.refuse(code)
-        except Exception:  # a sink of theirs that cannot even count
-            pass
-
         # The text of a foreign exception may hold a value; ours name only the field.
         text = str(error) if isinstance(error, CollectorError) else type(error).__name__
-        refused(code, text)
+        try:
+            self._outlet.refuse(code)
+            notices.refused(code, text)
+        except Exception:  # a sink of theirs that cannot even count, or the interpreter's end
+            pass
         event_id = given if isinstance(given, str) else None
         return self._receipts(ok=False, id=event_id, code=code, error=text)
 

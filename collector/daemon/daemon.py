@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from collector.clock import ClockWatch
+from collector.clock import ClockWatch, boottime
 from collector.config import Config
 from collector.core.admission import Admission
 from collector.core.audited import audited
@@ -39,6 +39,7 @@ from collector.janitor import Janitor
 from collector.journal import intents, succession
 from collector.journal.connection import translated
 from collector.journal.intents import Intent
+from collector.journal.sqlite_version import require_sqlite
 from collector.journal.versions import Versions, install_views
 from collector.sources.devices import Registry
 from collector.sources.health import policy_of
@@ -66,12 +67,14 @@ class Daemon:
         read_config: Callable[[], Config] | None = None,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        boottime: Callable[[], float] = boottime,
         listener: socket.socket | None = None,
     ) -> None:
         self.config = config
         self.read_config = read_config or (lambda: self.config)
-        self.wall, self.monotonic = wall, monotonic
+        self.wall, self.monotonic, self._boottime = wall, monotonic, boottime
         self.began = wall()
+        self._began_boottime = boottime()
         self.path = Path(config.storage.path)
         self.listener = listener
         self.losses = Losses()
@@ -82,9 +85,12 @@ class Daemon:
         self.details: dict[str, Any] = {}
         """Sources that can say more of themselves than that they run."""
         self.mdns: MdnsSource | None = None
+        self.web_port: int | None = None
+        """The TCP port that HTTP is served at, while it is."""
         self.restarting: asyncio.Task[None] | None = None
         self.control = DaemonControl(self)
         self.failing = Failing(self.path, monotonic, loop.create_future(), self._on_suspicion)
+        require_sqlite()
         opened = open_journal(self.path, config.storage.on_corrupt, now=wall)
         self.lock, self.journal, self.intent = opened.lock, opened.journal, opened.intent
         try:
@@ -114,7 +120,7 @@ class Daemon:
             on_failure=self._on_failure,
             lost=self.lost,
         )
-        self.clock = ClockWatch(wall=self.wall)
+        self.clock = ClockWatch(wall=self.wall, steady=self._boottime)
         self.janitor = Janitor(
             self.journal,
             self.intake,
@@ -139,6 +145,11 @@ class Daemon:
         self.quarantined = Quarantined(self.journal)
         self.denials = Denials(self.intake, self.monotonic)
         self.queue = DraftQueue(self.intake, size=config.sources.queue.size, lost=self.lost)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start, suspension included, whatever became of the wall clock."""
+        return self._boottime() - self._began_boottime
 
     def redactor_of(self, config: Config) -> Redactor:
         """The rules of a configuration under this journal's key. Raises `ConfigError`."""

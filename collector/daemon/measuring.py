@@ -25,7 +25,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
         "state": "failing" if failing else "recording",
         "error": str(error) if error else None,
         "pid": os.getpid(),
-        "uptime": round(daemon.wall() - daemon.began, 1),
+        "uptime": round(daemon.uptime, 1),
         "database": str(daemon.path),
         "journal_id": journal.id,
         "socket": daemon.config.sources.unix.path if daemon.unix is not None else None,
@@ -54,12 +54,13 @@ def status(daemon: Daemon) -> dict[str, Any]:
 
 
 def page_url(daemon: Daemon) -> str | None:
-    """Where the page is; None where there is none."""
+    """Where the page is; None where there is none, or its port is not known yet (`web.port = 0`)."""
     web = daemon.config.web
-    if "web" not in daemon.parts:
+    port = web.port or daemon.web_port
+    if "web" not in daemon.parts or port is None:
         return None
     host = f"[{web.host}]" if ":" in web.host else web.host
-    return f"{'https' if web.tls_cert else 'http'}://{host}:{web.port}/"
+    return f"{'https' if web.tls_cert else 'http'}://{host}:{port}/"
 
 
 def metrics(daemon: Daemon) -> Metrics:
@@ -88,7 +89,7 @@ def metrics(daemon: Daemon) -> Metrics:
         subscribers=len(daemon.hub),
         lagged=daemon.hub.lagged,
         connections=daemon.unix.status()["connections"] if daemon.unix is not None else 0,
-        start_time=daemon.began,
+        start_time=daemon.began + daemon.clock.shift,
         recording=intake.failing.since is None and intake.suspended is None,
         held_seconds=journal.held.seconds if journal.held.lasts else 0.0,
     )

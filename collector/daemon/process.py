@@ -115,7 +115,8 @@ def _say_where(daemon: Daemon) -> None:
     where = {
         "journal": str(daemon.path),
         "socket": daemon.config.sources.unix.path if daemon.unix is not None else None,
-        "page": page_url(daemon),
+        # With `web.port = 0` it is said when the port is bound.
+        "page": page_url(daemon) if daemon.config.web.port else None,
     }
     for name, place in where.items():
         if place:

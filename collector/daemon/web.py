@@ -6,7 +6,9 @@ import importlib.util
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
+from collector.daemon.measuring import page_url
 from collector.sources.peer import is_admin, peer_of
 from collector.sources.socket_file import SocketFile
 
@@ -52,6 +54,13 @@ async def run(daemon: Daemon) -> None:
     api = _api_socket(daemon)
     part = WebPart(api.path if api else None)
     daemon.details["web"] = part
+
+    def started(urls: list[str]) -> None:
+        part.urls.extend(urls)
+        daemon.web_port = urlsplit(urls[0]).port
+        if not config.web.port:
+            _log.info("%-8s %s", "page", page_url(daemon))
+
     try:
         async with Reader.open(daemon.path, connections=READERS) as reader:
             await serve(
@@ -64,10 +73,11 @@ async def run(daemon: Daemon) -> None:
                 peer_of=peer_of,
                 is_admin=lambda peer: is_admin(peer, config.sources.unix.admin_groups),
                 wall=daemon.wall,
-                started=part.urls.extend,
+                started=started,
             )
     finally:
         daemon.details.pop("web", None)
+        daemon.web_port = None
         if api is not None:
             api.close()
 

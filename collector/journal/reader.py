@@ -41,6 +41,7 @@ from collector.journal.planning import Fetch
 from collector.journal.rows import SELECT, entry
 from collector.journal.search import read_cursors
 from collector.journal.snapshot import Answer, Snapshot
+from collector.journal.sqlite_version import require_sqlite
 
 QUERY_SECONDS: Final = 5.0
 """Longest time that one query may take."""
@@ -304,6 +305,7 @@ class _Opening:
         await self._reader.close()
 
     async def _open(self) -> Reader:
+        require_sqlite()
         check_before_reading(self._path)
         if self._at_rest:
             return await self._try("mode=ro&immutable=1")

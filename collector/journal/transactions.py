@@ -38,6 +38,7 @@ class Transactions:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.path = path
+        self._wal = os.fspath(wal_of(path))
         self.connection = connection
         self.frames = 0.0
         """Pages written to the write-ahead log since it was last checkpointed, about."""
@@ -189,12 +190,12 @@ class Transactions:
         size = WAL_HEADER + self._log_frames * (FRAME_HEADER + PAGE)
         if 0 < size < self.wal_bytes():
             with suppress(OSError):
-                os.truncate(wal_of(self.path), size)
+                os.truncate(self._wal, size)
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log file."""
         try:
-            return os.stat(wal_of(self.path)).st_size
+            return os.stat(self._wal).st_size
         except OSError:
             return 0
 

@@ -48,7 +48,7 @@ async def serve(
 
     `api_listener` is the bound Unix socket `api.sock`; with it come `peer_of` and `is_admin`.
     `listeners` are bound TCP sockets, by default made from `[web]`. `started` hears the URLs.
-    Raises `ConfigError` for a configuration that would be unsafe, `OSError` where the port is taken.
+    Raises `ConfigError` for a configuration that would be unsafe, `AddressTaken` where the port is.
     """
     check(config.web.host, len(control.keys()))
     tls = _tls(config)

@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from collector.errors import AddressTaken
 from collector.event import Producer
 from collector.web.gate import App, Receive, Scope, Send
 from collector.web.identity import PEER_KEY
@@ -125,18 +126,27 @@ def _config(app: App) -> uvicorn.Config:
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets for a host name or address, one for each of its addresses. Raises OSError."""
-    found = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
-    )
+    """Listening sockets for a host name or address, one for each of its addresses.
+
+    Raises `AddressTaken` with the configuration's keys.
+    """
+    flags = socket.AI_PASSIVE | socket.AI_ADDRCONFIG
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except OSError as error:
+        raise AddressTaken(f"web.host: {host}: {error.strerror}") from error
     bound: list[socket.socket] = []
     try:
         for family, kind, number, _, address in dict.fromkeys(found):
             bound.append(_listener(family, kind, number, _same_port(address, bound)))
-    except OSError:
+    except OSError as error:
         for each in bound:
             each.close()
-        raise
+        name, bound_to = str(address[0]), str(address[1])
+        where = f"[{name}]:{bound_to}" if ":" in name else f"{name}:{bound_to}"
+        raise AddressTaken(
+            f"web.host, web.port: cannot listen on {where}: {error.strerror}"
+        ) from error
     return bound
 
 

@@ -12,13 +12,22 @@ from pathlib import Path
 import pytest
 
 from collector.client import Client
+from tests.client.pythons import RUNNING, VERSIONS, python
 from tests.client.server import Server
 
+ROOT = Path(__file__).parents[2]
 MODES = pytest.mark.parametrize("mode", ["background", "wait", "spool"])
 
 
-def run(script: str, server: Server, mode: str, seconds: float = 30, timeout: float = 5) -> str:
-    """A program of its own, with `client` made; warnings are errors there."""
+def run(
+    script: str,
+    server: Server,
+    mode: str,
+    seconds: float = 60,
+    timeout: float = 5,
+    version: str = RUNNING,
+) -> str:
+    """What a program of its own says, with `client` made; warnings are errors there."""
     spool = f", spool={str(server.path.parent / 'spool')!r}" if mode == "spool" else ""
     head = f"""
         import os, sys, threading, time
@@ -26,12 +35,13 @@ def run(script: str, server: Server, mode: str, seconds: float = 30, timeout: fl
         client = Client({str(server.path)!r}, mode={mode!r}{spool}, timeout={timeout})
     """
     done = subprocess.run(
-        [sys.executable, "-Werror", "-Xdev", "-c", textwrap.dedent(head) + textwrap.dedent(script)],
+        [python(version), "-Werror", "-Xdev", "-c", textwrap.dedent(head) + textwrap.dedent(script)],
         capture_output=True, text=True, timeout=seconds,
+        env={**os.environ, "COLLECTOR_SOCKET": str(server.path), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @MODES
@@ -62,6 +72,186 @@ def test_events_of_a_thread_that_outlives_the_main_one_are_delivered(server: Ser
     """
     run(script, server, "background")
     assert server.actions() == ["from.thread"]
+
+
+def test_daemon_thread_that_records_during_exit_costs_no_time_and_no_event(
+    server: Server, tmp_path: Path
+) -> None:
+    """Each event whose call returned is stored, those after the exit's own delivery too."""
+    tally = tmp_path / "tally"
+    script = f"""
+        import atexit
+        tally = os.open({str(tally)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        recorded = threading.Event()
+        def spin():
+            while True:
+                assert client.record('from.thread').ok
+                os.write(tally, b'1')
+                recorded.set()
+        @atexit.register
+        def last():                         # before the library's own hook was called, and after
+            begun = time.monotonic()
+            client._delivery.end(30)
+            assert time.monotonic() - begun < 20, 'the thread kept the end from ending'
+            before = os.stat(tally).st_size
+            while os.stat(tally).st_size < before + 20: time.sleep(0.001)
+        threading.Thread(target=spin, daemon=True).start()
+        recorded.wait()
+    """
+    run(script, server, "background")
+    assert tally.stat().st_size <= len(server.actions()) <= tally.stat().st_size + 1
+
+
+def test_close_with_a_thread_that_goes_on_recording_costs_no_time(server: Server) -> None:
+    """What it records meanwhile is refused by its receipt, and reported."""
+    script = """
+        recorded, closed = threading.Event(), threading.Event()
+        def spin():
+            while not closed.is_set():
+                if client.record('a.b').ok: recorded.set()
+        thread = threading.Thread(target=spin)
+        thread.start()
+        recorded.wait()
+        begun = time.monotonic()
+        assert client.close(30)
+        assert time.monotonic() - begun < 20
+        closed.set()
+        thread.join()
+    """
+    run(script, server, "background")
+    reports = [each for each in server.stored.values() if each["action"] == "events.lost"]
+    assert {each["metadata"]["cause"] for each in reports} == {"closed"}
+
+
+DESTRUCTOR = """
+    class Last:
+        def __init__(self, stderr=sys.stderr):
+            self.stderr = stderr
+        def __del__(self):
+            receipt = {call}
+            print('said', receipt.ok, receipt.seq is not None, receipt.code, file=self.stderr)
+    last = Last()
+    last.itself = last
+"""
+
+
+@MODES
+@pytest.mark.parametrize("version", VERSIONS)
+def test_destructor_at_the_interpreters_end_delivers(
+    server: Server, mode: str, version: str
+) -> None:
+    script = "client.record('a.b', metadata={'a': 1})\n" + textwrap.dedent(DESTRUCTOR).format(
+        call="client.record('last.words', metadata={'a': 1}, message='bye')"
+    )
+    said = run(script, server, mode, version=version)
+    assert said.splitlines()[-1] == ("said True True None")
+    assert server.actions() == ["a.b", "last.words"]
+
+
+@pytest.mark.parametrize(
+    "call", ["record('last.words')", "record('last.words', metadata={'a': 1})"]
+)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_first_event_of_all_in_a_destructor_arrives_or_is_reported(
+    server: Server, call: str, version: str
+) -> None:
+    """Nothing can be imported any more: the second would need the rules of redaction."""
+    script = textwrap.dedent(DESTRUCTOR).format(call=call)
+    said = run(script, server, "background", version=version)
+    if "metadata" not in call:
+        assert said.splitlines()[-1] == "said True True None"
+        assert server.actions() == ["last.words"]
+        return
+    assert said.splitlines()[-1] == "said False False failed"
+    [report] = server.stored.values()
+    assert report["action"] == "events.lost"
+    assert (report["metadata"]["count"], report["metadata"]["cause"]) == (1, "failed")
+
+
+@pytest.mark.parametrize("call", ["record('a.b')", "client.record('a.b')"])
+def test_record_after_the_library_was_taken_apart_raises_nothing(server: Server, call: str) -> None:
+    """What hangs on `os` goes when the library's own modules are emptied."""
+    script = textwrap.dedent(DESTRUCTOR).format(call=call) + "os.keep = last\nlast.itself = None\n"
+    said = run(script + "del last", server, "background")
+    assert "said" in said
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_thread_that_was_killed_with_a_lock_does_not_hang_a_destructor(
+    server: Server, version: str
+) -> None:
+    """The interpreter ends while a thread holds what a delivery needs, for ever."""
+    script = """
+        import atexit, types
+        begun, held = threading.Event(), threading.Event()
+        def hold():
+            begun.wait()
+            with client._delivery._courier._running, client._delivery._buffer._lock:
+                with client._delivery.losses._lock:
+                    held.set()
+                    time.sleep(1000)
+        @atexit.register                    # called after the library's own
+        def last():
+            lifetime._end_all()
+            lifetime._open.clear()
+            begun.set()
+            held.wait()
+        class Last:
+            def __del__(self, record=client.record):
+                record('last.words')
+        from collector.client import lifetime
+        sys.modules['elsewhere'] = types.ModuleType('elsewhere')
+        sys.modules['elsewhere'].last = Last()
+        client.record('a.b')
+        threading.Thread(target=hold, daemon=True).start()
+    """
+    run(script, server, "background", version=version)
+    assert server.actions() == ["a.b", "last.words"]
+
+
+def test_daemon_that_hangs_costs_the_end_its_timeout_once(server: Server) -> None:
+    """Later calls fail at once, and what was lost is said where anybody can see it."""
+    script = """
+        client.record('a.b')
+        begun = time.monotonic()
+        client._delivery.end(1)
+        for number in range(20):
+            receipt = client.record(f'c.n{number}')
+            assert not receipt.ok and receipt.retry, receipt
+        assert time.monotonic() - begun < 10
+        assert client.dropped == 21
+    """
+    server.gate.clear()
+    said = run(script, server, "background", timeout=1)
+    assert "1 event was lost (the process ended before delivery)" in said
+
+
+def test_signal_handler_that_interrupts_a_call_after_the_end_is_delivered(server: Server) -> None:
+    script = """
+        import signal
+        signal.signal(signal.SIGALRM, lambda *_: client.record('from.handler'))
+        client._delivery.end(5)
+        for number in range(200):
+            signal.setitimer(signal.ITIMER_REAL, 0.0002)
+            client.record('from.call')
+        time.sleep(0.01)
+    """
+    run(script, server, "background")
+    handled = server.actions().count("from.handler")
+    assert server.actions().count("from.call") == 200
+    assert 100 < handled <= 200
+
+
+def test_client_made_after_the_end_began_delivers_before_it_returns(server: Server) -> None:
+    script = """
+        from collector.client import lifetime
+        def late():
+            assert Client().record('a.b').seq == 1
+        lifetime._end_all()
+        late()
+    """
+    run(script, server, "background")
+    assert server.actions() == ["a.b"]
 
 
 def test_exit_without_a_daemon_keeps_its_deadline(server: Server) -> None:

@@ -87,6 +87,39 @@ def test_ids_that_move_while_the_sieve_is_filled_are_known(tmp_path: Path) -> No
         repeated(w, ids)
 
 
+def test_ids_that_are_not_indexed_are_known_to_a_sieve_that_is_refilled(tmp_path: Path) -> None:
+    """Those of the tail, and those that are committed while it is filled."""
+    with world(tmp_path / "events.db", small=True) as w:
+        indexed = [str(uuid.UUID(int=n * 7919 + 10**6)) for n in range(4 * FILL_ROWS)]
+        recorded(w, indexed)
+        w.follow()
+        tail = [str(uuid.UUID(int=n + 1)) for n in range(3)]
+        recorded(w, tail)
+        w.journal.ids._sieve._most = 1
+        assert not w.journal.ids.sifted
+        meanwhile = []
+        for step, _ in enumerate(w.journal.ids.fill_sieve()):
+            meanwhile.append(str(uuid.UUID(int=1000 + step)))
+            recorded(w, meanwhile[-1:])
+        assert len(meanwhile) > 2
+        assert w.journal.ids.sifted
+        repeated(w, indexed + tail + meanwhile)
+
+
+def test_an_id_recorded_anew_while_its_old_entry_is_indexed_stays_known(tmp_path: Path) -> None:
+    with world(tmp_path / "events.db", small=True) as w:
+        (first, second) = ids = [str(uuid.UUID(int=n * 7919 + 10**6)) for n in range(2)]
+        recorded(w, ids)
+        behind = list(w.journal.ids.tail.items())  # what the follower has read, and will write
+        spend(w.pruner.oldest(2, "entries"))
+        recorded(w, [first])
+        w.journal.ids.indexed(behind)
+        repeated(w, [first])
+        recorded(w, [second])
+        w.follow()
+        repeated(w, ids)
+
+
 def test_a_worn_sieve_is_made_anew_without_what_is_gone(tmp_path: Path) -> None:
     with world(tmp_path / "events.db", small=True) as w:
         ids = [str(uuid.UUID(int=n * 7919 + 1)) for n in range(200)]

@@ -38,10 +38,11 @@ class Ledger:
             self.rows[row["id"]] = row
         return Receipt(ok=True, seq=len(self.drafts), id=f"id-{len(self.drafts)}")
 
-    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> None:
+    def save_devices(self, devices: tuple[dict[str, Any], ...]) -> bool:
         self.saves += 1
         for row in devices:
             self.rows[row["id"]] = row
+        return True
 
     def actions(self, *prefixes: str) -> list[str]:
         """The actions recorded, or those that begin with a prefix."""

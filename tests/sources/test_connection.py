@@ -145,6 +145,57 @@ async def test_a_line_has_no_time_limit_while_a_command_holds_its_connection(
         assert made.lost == {"timeout": 1}
 
 
+async def test_a_line_has_no_time_limit_while_more_is_there_than_can_be_committed(
+    tmp_path: Path,
+) -> None:
+    """The rest of it lies in the socket, which is not read."""
+    async with served(tmp_path, frame_timeout=0.2) as made:
+        flush, made.intake._flush_group = made.intake._flush_group, lambda: None  # type: ignore[method-assign]
+        line, other = await made.line(), await made.line()
+        event = encoded({**GOOD, "message": "x" * 900})
+        count = 2 * BACKLOG_BYTES // len(event)
+        line.raw(event * count)
+        await until(lambda: made.intake.congested)
+        await until(lambda: bool(made.source.status()["connections"] == 2))
+        half = len(event) // 2
+        line.raw(event[:half])
+        other.raw(b"{")
+        await until(lambda: made.lost["timeout"] == 1)  # the other's: so much time has gone by
+        made.intake._flush_group = flush  # type: ignore[method-assign]
+        line.raw(event[half:])
+        assert all(answer["ok"] for answer in await line.replies(count + 1))
+        assert made.lost == {"timeout": 1}
+
+
+async def test_a_line_has_no_time_limit_while_its_peer_does_not_read_replies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is we who do not read then, though the peer is the reason: for that there is a limit too.
+
+    Room for what it may send, meanwhile, is no reason to read.
+    """
+    monkeypatch.setattr("collector.intake.intake.BACKLOG_BYTES", 50_000)
+    monkeypatch.setattr("collector.intake.submissions.GROUP_EVENTS", 50)
+    async with served(tmp_path, frame_timeout=0.2, unread=4096) as made:
+        deaf, other = await made.line(limit=1), await made.line()
+        count = 20_000
+        deaf.raw(encoded(GOOD) * count + b'{"action":"thing')
+
+        def is_stopped() -> bool:
+            waiting = [each for each in made.source._connections if each._unread_timer is not None]
+            return bool(waiting and waiting[0]._framer.unfinished and not made.intake.backlog)
+
+        await until(is_stopped)
+        other.raw(b"{")
+        assert (await other.reply())["code"] == "timeout"  # so much time has gone by
+        deaf.raw(b'.done"}\n')
+        answers = b""
+        while answers.count(b"\n") < count + 1:
+            answers += await asyncio.wait_for(deaf.reader.read(1 << 20), 20)
+        assert answers.count(b'{"ok":true,') == count + 1
+        assert made.lost == {"timeout": 1}
+
+
 async def test_half_a_line_and_the_end_are_counted_and_recorded_as_nothing(tmp_path: Path) -> None:
     async with served(tmp_path) as made:
         line = await made.line()

@@ -249,6 +249,70 @@ def test_an_ignored_device_is_followed_without_events() -> None:
     assert ledger.rows["host-lamp"]["present"] is False
 
 
+def test_a_forgotten_device_that_returns_is_a_new_one() -> None:
+    """It left before it was told of: nothing of it may be remembered, not even that it was well."""
+    ledger, clock, registry = start()
+    for _ in range(12):  # what it did then makes it no restless device now
+        registry.hear(see())
+        registry.observe(registry.devices["host-lamp"], "success", None)
+        registry.part(see().key, "goodbye")
+        clock.now += 20
+        registry.tick()
+        assert registry.devices == {}
+        assert ledger.rows["host-lamp"]["forgotten"]
+        assert ledger.actions() == []
+    registry.hear(see())
+    clock.now += SETTLE
+    registry.tick()
+    assert ledger.actions() == ["device.discovered"]
+    device = registry.devices["host-lamp"]
+    assert (device.present, device.state, device.forgotten) == (True, "unknown", False)
+    registry.observe(device, "success", None)
+    registry.tick()
+    assert (device.state, device.flapping) == ("online", False)
+    assert "device.flapping" not in ledger.actions()
+    assert (ledger.rows["host-lamp"]["state"], ledger.rows["host-lamp"]["forgotten"]) == (
+        "online",
+        False,
+    )
+
+
+def test_a_device_that_made_room_for_others_is_discovered_anew_bounded() -> None:
+    """Names cost a stranger nothing: of those forgotten nothing is kept."""
+    ledger, clock, registry = start()
+    registry.discovery._groups.devices_max = 2
+    names = [f"Lamp{number}" for number in range(6)]
+    for name in [*names, names[0]]:
+        registry.hear(see(name))
+        clock.now += SETTLE
+        registry.tick()
+        registry.part(see(name).key, "goodbye")
+        clock.now += 60
+        registry.tick()
+    told = [draft.object_name for draft in ledger.drafts if draft.action == "device.discovered"]
+    assert told == [*names, names[0]]
+    assert set(registry.devices) == {"host-lamp5", "host-lamp0"}
+    for kept in (registry.vitals._vitals, registry.discovery._told, registry._dirty):
+        assert set(kept) <= set(registry.devices)
+    assert {name for name, row in ledger.rows.items() if not row["forgotten"]} == set(
+        registry.devices
+    )
+
+
+def test_a_device_that_returns_before_its_row_was_deleted_keeps_it() -> None:
+    """The row that goes and the one that comes have the same id."""
+    ledger, clock, registry = start()
+    registry.hear(see())
+    registry.part(see().key, "goodbye")
+    clock.now += 60
+    registry._act(registry.discovery.tick(registry.now()), "mdns")
+    assert registry.devices == {}
+    registry.hear(see())
+    registry.flush()
+    assert not ledger.rows["host-lamp"]["forgotten"]
+    assert ledger.rows["host-lamp"]["present"]
+
+
 def test_a_forgotten_device_is_not_loaded() -> None:
     _, _, registry = known()
     row = to_row(registry.devices["host-lamp"]) | {"forgotten": True}

@@ -82,3 +82,31 @@ def test_the_worst_device_there_can_be_is_admitted(tmp_path: Path) -> None:
         assert len(book.journal.devices()) == 1
     finally:
         book.close()
+
+
+def test_a_forgotten_device_leaves_the_journal_and_is_there_again_once_it_returns(
+    tmp_path: Path,
+) -> None:
+    book, clock = Book(tmp_path / "events.db"), Clock()
+    try:
+        registry = registry_on(book, clock, new=False)
+        seen = sighting(
+            "Lamp._http._tcp.local.", host="l.local.", port=80, txt=b"", addresses=["10.0.0.5"]
+        )
+        assert seen is not None
+        for times in range(2):
+            registry.hear(seen)
+            registry.flush()
+            assert [row["id"] for row in book.journal.devices()] == ["host-l"], times
+            registry.part(seen.key, "goodbye")
+            clock.now += 60
+            registry.tick()
+            assert book.journal.devices() == [], times
+        registry.hear(seen)
+        clock.now += SETTLE
+        registry.tick()
+        again = registry_on(book, clock, new=False)
+        assert again.devices["host-l"].present
+        assert not again.devices["host-l"].forgotten
+    finally:
+        book.close()

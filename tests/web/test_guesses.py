@@ -58,6 +58,16 @@ def test_time_gives_tries_back_one_by_one_and_at_last_all() -> None:
     assert [desk.tries("x") for _ in range(BURST + 1)] == ["no"] * BURST + [str(int(EVERY))]
 
 
+def test_wrong_keys_of_long_ago_buy_no_more_tries() -> None:
+    desk = Desk()
+    desk.tries("x")
+    for _ in range(3):
+        desk.now += 1000 * EVERY
+        tries = [desk.tries("x") for _ in range(3 * BURST)]
+        assert tries.count("no") == BURST
+        assert tries[:BURST] == ["no"] * BURST
+
+
 def test_a_key_that_has_worked_is_let_in_until_it_is_revoked() -> None:
     desk = Desk()
     assert desk.tries("good-1") == "in"
