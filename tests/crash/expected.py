@@ -41,8 +41,8 @@ class Trace:
     seed: int
     files: dict[str, bytes]
     calls: list[Call]
-    stored: set[Stored] = field(default_factory=set)
-    """What had been acknowledged before it began."""
+    stored: list[Stored] = field(default_factory=list)
+    """What the journal held when it began, in order; all of it had been acknowledged."""
     sent: dict[str, Sent] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     """The name of the event that an acknowledged id belongs to."""
@@ -61,7 +61,10 @@ class Trace:
 class Journal:
     """What one journal must hold."""
 
+    whole: bool = False
+    """Whether it is the one that held something when the trace began."""
     rows: set[Stored] = field(default_factory=set)
+    """Acknowledged since."""
     seqs: set[int] = field(default_factory=set)
     """Acknowledged, by an acknowledgement that nobody read."""
     keep: int | None = None
@@ -70,7 +73,7 @@ class Journal:
     """Entries up to this seq may be missing, since somebody asked for it."""
 
     def copy(self) -> Journal:
-        return Journal(set(self.rows), set(self.seqs), self.keep, self.removable)
+        return Journal(self.whole, set(self.rows), set(self.seqs), self.keep, self.removable)
 
 
 @dataclass
@@ -102,7 +105,7 @@ def moments(trace: Trace) -> Iterator[Moment]:
     not tell what the files then were.
     """
     folder = Folder(trace.files)
-    now = Moment(0, "", folder, Journal(set(trace.stored)))
+    now = Moment(0, "", folder, Journal(whole=True))
     for number, call in enumerate(trace.calls):
         now.number, now.call = number, of.NAMES[call.kind]
         if call.kind == of.TOLD:

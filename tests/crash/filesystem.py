@@ -131,9 +131,13 @@ class File:
         first = self.pending[:count]
         following = self.pending[count] if count < len(self.pending) else None
         if isinstance(following, Write):
-            ends = range((following.at // SECTOR + 1) * SECTOR, following.at + len(following.data), SECTOR)
+            ends = range(
+                (following.at // SECTOR + 1) * SECTOR, following.at + len(following.data), SECTOR
+            )
             if ends:
-                first.append(Write(following.at, following.data[: chance.choice(ends) - following.at]))
+                first.append(
+                    Write(following.at, following.data[: chance.choice(ends) - following.at])
+                )
         return first
 
     def _limits(
@@ -262,6 +266,9 @@ class Folder:
 
     def _open(self, call: Call) -> None:
         name = call.data.decode()
+        if name.endswith(LOST):
+            self._opened[call.pid, call.fd] = self._file(RESERVE)
+            return
         if name not in self.names:
             self.names[name] = self._file(name)
             self.pending.append(Named(None, name, self.names[name]))
@@ -308,13 +315,13 @@ class Folder:
 
     def left(self, chance: random.Random) -> tuple[dict[str, bytes], str]:
         """What a power cut now may leave, by name, and how it was chosen."""
-        of_names: How = chance.choice(("dropped", "kept", "cut", "pages")) if self.pending else "kept"
+        of_names: How = (
+            chance.choice(("dropped", "kept", "cut", "pages")) if self.pending else "kept"
+        )
         alike: How | None = chance.choice(("dropped", "kept", None, None, None, None))
         said = [f"names {of_names}"] if self.pending else []
         files: dict[str, bytes] = {}
         for name, file in self._names_left(of_names, chance).items():
-            if name.endswith(LOST):
-                continue
             how = alike or chance.choice(("dropped", "kept", *MIXED, *MIXED))
             files[name] = file.left(how, chance)
             if file.pending:
@@ -323,9 +330,7 @@ class Folder:
 
     def certain(self) -> bool:
         """Whether there is one state alone that a power cut could leave."""
-        return not self.pending and not any(
-            file.pending for name, file in self.names.items() if not name.endswith(LOST)
-        )
+        return not self.pending and not any(file.pending for file in self.names.values())
 
     def _names_left(self, how: How, chance: random.Random) -> dict[str, File]:
         if how == "kept":

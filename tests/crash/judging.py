@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from bisect import bisect
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -38,11 +40,20 @@ class Found(NamedTuple):
     """What a journal's file holds."""
 
     rows: set[Stored]
+    """Its entries, but for those of the trace's beginning that stand at its head as they should."""
+    head: Sequence[Stored]
+    """Those."""
+    missing: Sequence[Stored]
+    """Entries of the trace's beginning that are not there."""
     kinds: dict[int, str]
     of_kind: dict[int, int]
     """Entries by kind."""
     last_removed: int
     problems: list[str]
+
+    def everything(self) -> list[Stored]:
+        """All entries, in order."""
+        return [*self.head, *sorted(self.rows)]
 
 
 class Judge:
@@ -51,9 +62,12 @@ class Judge:
     def __init__(self, trace: Trace, folder: Path) -> None:
         self.trace = trace
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         self._there: Files = {}
         self._aside: dict[tuple[bytes | None, ...], Found] = {}
+        self._counted: dict[int, int] = {}
+        self._head_ids: dict[int, set[bytes]] = {}
         self.started = 0
         """States that the product's own start was tried on."""
 
@@ -94,26 +108,36 @@ class Judge:
             return found.problems[0]
         sent = self.trace.sent
         ids = [row[1] for row in found.rows if row[1]]
-        if len(set(ids)) != len(ids):
+        if len(set(ids)) != len(ids) or not self._ids(found.head).isdisjoint(ids):
             return "an id is stored twice"
-        ours = 0
-        for seq, id_, name, message in found.rows - self.trace.stored:
+        ours = self._ours(found.head)
+        for seq, id_, name, message in found.rows:
             event = sent.get(name)
-            if event is None:
-                continue
-            ours += 1
-            if event.message != message or id_ not in event.ids:
-                return f"entry {seq} ({name}) is not what was sent"
-        ours += len(found.rows & self.trace.stored)
+            if event is not None:
+                ours += 1
+                if event.message != message or id_ not in event.ids:
+                    return f"entry {seq} ({name}) is not what was sent"
         kinds = [kind for kind, action in found.kinds.items() if action == ACTION]
         stored = sum(found.of_kind.get(kind, 0) for kind in kinds)
         if stored != ours:
             return f"{stored - ours} entries are stored that nobody sent"
         return ""
 
+    def _ours(self, head: Sequence[Stored]) -> int:
+        if len(head) not in self._counted:
+            self._counted[len(head)] = sum(1 for row in head if row[2] in self.trace.sent)
+        return self._counted[len(head)]
+
+    def _ids(self, head: Sequence[Stored]) -> set[bytes]:
+        if len(head) not in self._head_ids:
+            self._head_ids[len(head)] = {row[1] for row in head if row[1]}
+        return self._head_ids[len(head)]
+
     def _lacks(self, found: Found, journal: Journal) -> str:
         """Acknowledged ⊆ stored, but for what was removed as it should be."""
-        gone = journal.rows - found.rows
+        gone = list(journal.rows - found.rows)
+        if journal.whole:
+            gone += [row for row in found.missing if row[2] in self.trace.sent]
         seqs = {row[0] for row in found.rows} if journal.seqs or gone else set()
         lost = [row[0] for row in gone] + [seq for seq in journal.seqs if seq not in seqs]
         if lost and (journal.keep is not None or journal.removable):
@@ -179,7 +203,7 @@ class Judge:
         )
         with closing(connection):
             try:
-                return read(connection)
+                return read(connection, self.trace.stored)
             finally:
                 if hot:
                     for part in ("", "-wal", "-journal"):
@@ -205,7 +229,7 @@ class Judge:
         try:
             if opened.quarantined is not None and moment.doing != "quarantine":
                 return "it was quarantined"
-            found = read(connection, whole=True)
+            found = read(connection, self.trace.stored, checked=True)
             wrong = self._indexed(connection, found, chance) or self._known(opened.journal, found)
         finally:
             connection.close()
@@ -224,11 +248,12 @@ class Judge:
 
     def _known(self, journal: Any, found: Found) -> str:
         """Whoever sends a stored event again must be told so."""
-        ids = {id_: seq for seq, id_, _, _ in found.rows if id_}
+        entries = found.everything()
+        ids = {id_: seq for seq, id_, _, _ in entries if id_}
         known = journal.ids.stored(ids)
         if known != ids:
             return f"{len(ids.keys() - known.keys())} stored ids are not known"
-        if journal.last_seq < max((row[0] for row in found.rows), default=0):
+        if journal.last_seq < max((row[0] for row in entries), default=0):
             return "the next seq is one that was handed out"
         return ""
 
@@ -238,7 +263,7 @@ class Judge:
         def fetch(sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
             return connection.execute(sql, values).fetchall()
 
-        rows = sorted(found.rows)
+        rows = found.everything()
         if not rows:
             return ""
         for seq, _, name, message in chance.sample(rows, min(3, len(rows))):
@@ -252,7 +277,9 @@ class Judge:
                 answer = {row[0] for batch in matching(fetch, wanted, "log.seq") for row in batch}
                 scanned = {row[0] for row in rows if fits(row)}
                 if answer != scanned:
-                    return f"{wanted} finds {len(answer)} entries, a scan {len(scanned)} (entry {seq})"
+                    return (
+                        f"{wanted} finds {len(answer)} entries, a scan {len(scanned)} (entry {seq})"
+                    )
         action = chance.choice(sorted(set(found.kinds.values())))
         number = sum(len(batch) for batch in matching(fetch, Filter(action=(action,)), "log.seq"))
         kinds = {kind for kind, other in found.kinds.items() if other == action}
@@ -262,14 +289,19 @@ class Judge:
         return ""
 
 
-def read(connection: sqlite3.Connection, *, whole: bool = False) -> Found:
-    """All that is judged of a journal; `whole` has SQLite check its structure as well."""
+def read(
+    connection: sqlite3.Connection, begun: Sequence[Stored], *, checked: bool = False
+) -> Found:
+    """All that is judged of a journal; `begun` is what it held when the trace began, in order.
+
+    `checked` has SQLite check its structure as well.
+    """
     run = connection.execute
     run("BEGIN")
     if not run("SELECT count(*) FROM sqlite_schema WHERE name = 'log'").fetchone()[0]:
         run("ROLLBACK")
-        return Found(set(), {}, {}, 0, [])
-    fetched = run("SELECT seq, id, object_id, message FROM log").fetchall()
+        return Found(set(), (), begun, {}, {}, 0, [])
+    fetched = run("SELECT seq, id, object_id, message FROM log ORDER BY seq").fetchall()
     of_kind = dict(run("SELECT kind, count(*) FROM log GROUP BY kind").fetchall())
     kinds = dict(run("SELECT kind, action FROM kinds").fetchall())
     fact = run("SELECT value FROM facts WHERE name = 'last_seq'").fetchone()
@@ -277,12 +309,26 @@ def read(connection: sqlite3.Connection, *, whole: bool = False) -> Found:
     problems = _problems(connection, len(fetched), removed)
     if of_kind.keys() - kinds.keys():
         problems.append("an entry's kind is missing")
-    if whole:
-        checked = run("PRAGMA quick_check").fetchone()[0]
-        if checked != "ok":
-            problems.append(f"SQLite's check: {checked}")
+    if checked:
+        found = run("PRAGMA quick_check").fetchone()[0]
+        if found != "ok":
+            problems.append(f"SQLite's check: {found}")
     run("ROLLBACK")
-    return Found(set(fetched), kinds, of_kind, removed, problems)
+    return Found(*_parted(fetched, begun), kinds, of_kind, removed, problems)
+
+
+def _parted(
+    fetched: list[Stored], begun: Sequence[Stored]
+) -> tuple[set[Stored], Sequence[Stored], Sequence[Stored]]:
+    """Entries, less those that stand at the head as they did in the beginning; those; those gone."""
+    if not begun:
+        return set(fetched), (), ()
+    at = bisect(begun, fetched[0][0] - 1, key=lambda row: row[0]) if fetched else len(begun)
+    head = begun[at:]
+    if fetched[: len(head)] == head:
+        return set(fetched[len(head) :]), head, begun[:at]
+    there = set(fetched)
+    return there, (), [row for row in begun if row not in there]
 
 
 def _problems(connection: sqlite3.Connection, count: int, removed: int) -> list[str]:

@@ -17,6 +17,8 @@ START_EVERY: Final = 40
 """One state of so many is started on, as a daemon starts."""
 WRONG_MAX: Final = 20
 """Failing states of one run that are reported; others are only counted."""
+KNOWN_MAX: Final = 64
+"""Contents whose hash is remembered."""
 WORN_OUT: Final = 0.03
 """A walk over the run that finds fewer new states than this share of its tries is the last."""
 
@@ -49,7 +51,7 @@ def replayed(trace: Trace, folder: Path, count: int, *, patience: float = 1e9) -
     """Judge at least `count` distinct states of a run, fewer where it has no more or time is up."""
     began = time.monotonic()
     outcome = Outcome(trace.run, trace.seed)
-    judge = Judge(trace, folder)
+    judge, hashes = Judge(trace, folder), Hashes()
     seen: set[bytes] = set()
     judged: set[tuple[bytes, int]] = set()
     places = sum(1 for _ in moments(trace))
@@ -64,7 +66,7 @@ def replayed(trace: Trace, folder: Path, count: int, *, patience: float = 1e9) -
                 continue
             for draw in range(1 if moment.folder.certain() else draws):
                 tries += 1
-                _try(trace, judge, moment, walk * 1000 + draw, seen, judged, outcome)
+                _try(trace, judge, moment, walk * 1000 + draw, hashes, seen, judged, outcome)
             if time.monotonic() - began > patience:
                 break
         walk += 1
@@ -80,13 +82,14 @@ def _try(
     judge: Judge,
     moment: Moment,
     draw: int,
+    hashes: Hashes,
     seen: set[bytes],
     judged: set[tuple[bytes, int]],
     outcome: Outcome,
 ) -> None:
     chance = chance_of(trace, moment.number, draw)
     files, how = moment.folder.left(chance)
-    content = hash_of(files)
+    content = hashes.of(files)
     promised = len(moment.journal.rows) + len(moment.journal.seqs)
     if (content, promised) in judged:
         return
@@ -105,19 +108,43 @@ def _try(
             outcome.reports.append(report(trace, moment, draw, files, how, wrong))
 
 
+def tried(trace: Trace, moment: Moment, draw: int, folder: Path) -> str:
+    """Make one state of a report anew; what is wrong with it."""
+    chance = chance_of(trace, moment.number, draw)
+    files, _ = moment.folder.left(chance)
+    start = chance.random() * START_EVERY < 1
+    return Judge(trace, folder).judge(files, moment, start=start, chance=chance)
+
+
 def chance_of(trace: Trace, number: int, draw: int) -> random.Random:
     """What decides over one state: from a report it can be made again."""
     return random.Random(f"{trace.run}/{trace.seed}/{number}/{draw}")
 
 
-def hash_of(files: Files) -> bytes:
-    """One state's content; whether there is a reserve does not make two of one."""
-    whole = hashlib.blake2b(digest_size=16)
-    for name in sorted(files):
-        if RESERVE not in name:
-            whole.update(f"{name}\0{len(files[name])}\0".encode())
-            whole.update(files[name])
-    return whole.digest()
+class Hashes:
+    """One number for each content of a folder; whether there is a reserve does not make two of one."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[bytes, bytes]] = {}
+
+    def of(self, files: Files) -> bytes:
+        """The number, 20 bytes of it."""
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
+        whole = hashlib.sha1(usedforsecurity=False)
+        for name in sorted(files):
+            if RESERVE not in name:
+                whole.update(f"{name}\0".encode())
+                whole.update(self._one(files[name]))
+        return whole.digest()
+
+    def _one(self, content: bytes) -> bytes:
+        """Many states have the same main file, as the same object."""
+        known = self._known.get(id(content))
+        if known is None or known[0] is not content:
+            digest = hashlib.sha1(content, usedforsecurity=False).digest()
+            known = self._known[id(content)] = (content, digest)
+        return known[1]
 
 
 def report(

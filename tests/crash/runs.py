@@ -15,17 +15,17 @@ from typing import Any, Final
 
 from tests.crash.expected import ACTION, Sent, Stored, Trace, digest_of
 from tests.crash.filesystem import LOST, RESERVE
+from tests.crash.mutants import RUN
 from tests.crash.recording import Recorder
 from tests.daemon.harness import Line, RunningDaemon, until
 
 TUNED: Final = """
-import collector.janitor.schedule as schedule, collector.cli as cli
+import collector.janitor.schedule as schedule
 schedule.IDLE_AFTER = 0.03
 schedule.LOOK_EVERY = 0.2
 schedule.RETRY_MOST = 0.2
 """
 """The daemon as it is, but its housekeeping does in a moment what it else does when nobody sends."""
-PLAIN: Final = "raise SystemExit(cli.main())\n"
 _READER: Final = """
 import sqlite3, sys
 c = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
@@ -40,7 +40,7 @@ class Run:
     """One run below `folder`; what it records becomes a `Trace`. `script` is the daemon's program."""
 
     def __init__(
-        self, name: str, seed: int, library: Path, folder: Path, script: str = TUNED + PLAIN
+        self, name: str, seed: int, library: Path, folder: Path, script: str = TUNED + RUN
     ) -> None:
         self.name, self.seed = name, seed
         self.chance = random.Random(f"{name}/{seed}")
@@ -57,16 +57,19 @@ class Run:
         }
         self.sent: dict[str, Sent] = {}
         self.told: dict[str, str] = {}
-        self.stored: set[Stored] = set()
+        self.stored: list[Stored] = []
         self.begun: dict[str, bytes] = {}
         self._library, self._folder, self._script = library, folder, script
         self.recorder: Recorder | None = None
+        self.words: tuple[int, ...] = (1, 3, 12, 12, 40)
+        """How long messages are, in words; one of these each."""
         self._number = 0
 
     # ── the recording ───────────────────────────────────────────────────────────────────────────
 
     def record(self) -> None:
-        """From here on; what is there is on the disk."""
+        """From here on; what is there is on the disk. No daemon runs."""
+        self.stored = self._known()
         self.begun = {
             file.name: b"" if RESERVE in file.name else file.read_bytes()
             for file in self.state.iterdir()
@@ -83,16 +86,16 @@ class Run:
         """What was recorded."""
         assert self.recorder is not None
         calls = list(self.recorder.calls())
-        return Trace(
-            self.name, self.seed, self.begun, calls, self.stored, self.sent, self.told
-        )
+        return Trace(self.name, self.seed, self.begun, calls, self.stored, self.sent, self.told)
 
-    def known(self) -> set[Stored]:
-        """What producers know to be stored, where they know its seq."""
+    def _known(self) -> list[Stored]:
+        """What the journal holds, where there is one."""
+        if not self.daemon.database.exists():
+            return []
         uri = f"file:{self.daemon.database}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            rows = connection.execute("SELECT seq, id, object_id, message FROM log").fetchall()
-        return {row for row in rows if row[2] in self.sent}
+            rows = connection.execute("SELECT seq, id, object_id, message FROM log ORDER BY seq")
+            return rows.fetchall()
 
     def _recorded(self) -> list[str]:
         """A command that runs another under the recorder."""
@@ -216,7 +219,7 @@ class Run:
             self._number += 1
             name = f"{self.name.replace(' ', '-')}-{self._number}"
             chosen = uuid.UUID(int=self.chance.getrandbits(128), version=4).bytes
-            words = self.chance.choice((1, 3, 12, 12, 40))
+            words = self.chance.choice(self.words)
             message = f"w{self._number % 97} {name} " + f"text{self._number} " * words
             id_ = chosen if self.chance.random() < 0.6 else b""
             self.sent[name] = Sent((id_,), message.rstrip())
