@@ -2,7 +2,7 @@
 
     file     what programs read, what a sync has brought to the disk, and the calls since that sync,
              each of which the disk may or may not have seen
-    folder   the same for names: a name made, renamed or removed is certain only once the folder is synced
+    folder   the same for names: what was made, renamed or removed is certain once the folder is synced
 
 A sync that fails leaves its pages clean: programs read them, and nothing brings them to the disk unless
 they are written to again, then as whole pages (https://wiki.postgresql.org/wiki/Fsync_Errors).
@@ -232,7 +232,7 @@ def _apply_limited(
 
 
 class Named(NamedTuple):
-    """A change of names: `file` is now `new`, where there is one, and no more `old`, where there is one."""
+    """A change of names: `file` is no more called `old`, and now `new`; None where there is none."""
 
     old: str | None
     new: str | None

@@ -81,7 +81,7 @@ class Recorder:
         }
 
     def fail_syncs(self, which: str, count: int) -> None:
-        """Let the next `count` syncs of `which` ("wal", "main", "other") fail with EIO; 0: none any more."""
+        """Let the next `count` syncs of `which` ("wal", "main", "other") fail with EIO."""
         temporary = self.faults / f".{which}"
         temporary.write_bytes(b"x" * count)
         temporary.rename(self.faults / which)

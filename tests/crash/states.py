@@ -48,7 +48,7 @@ SHARES: Final = {
     "failed sync, restart": 4.0,
     "failed sync, reader": 8.0,
 }
-"""Of a hundred states about; the other runs share the rest. Failed syncs and readers need a tenth each."""
+"""Of a hundred states about, `REST` for the others. Failed syncs and readers need a tenth each."""
 REST: Final = 4.0
 TRIES: Final = 3
 """Recordings of one seed: kill -9 may come between a call and its record."""
@@ -67,7 +67,7 @@ class Job(NamedTuple):
 
 
 def recorded(run: str, seed: int, folder: Path, library: Path, mutant: str | None = None) -> Trace:
-    """Record one run below `folder`. Raises `AssertionError` where the daemon did not do as it should."""
+    """Record one run below `folder`. Raises `AssertionError` where the daemon did not do its part."""
     folder.mkdir()
     made = Run(run, seed, library, folder, TUNED + MUTANTS.get(mutant or "", "") + RUN)
     try:
@@ -172,6 +172,7 @@ class Progress:
         recording = sum(outcome["recording"] for outcome in self.outcomes)
         states = self.sum("states")
         lines = [f"{run:24}{count:>10,}" for run, count in sorted(self.by_run().items())]
+        took = f"{seconds:,.0f} s of states, {recording:,.0f} s of recording"
         lines += [
             f"{'states, distinct':24}{states:>10,}",
             f"{'after a failed sync':24}{self.sum('failed'):>10,}",
@@ -179,8 +180,7 @@ class Progress:
             f"{'started on':24}{self.sum('started'):>10,}",
             f"{'wrong':24}{self.sum('wrong'):>10,}",
             f"{'recordings':24}{len(self.outcomes):>10,}",
-            f"{'states/s and process':24}{states / max(seconds, 1e-9):>10,.0f}"
-            f"   ({seconds:,.0f} s of states, {recording:,.0f} s of recording)",
+            f"{'states/s and process':24}{states / max(seconds, 1e-9):>10,.0f}   ({took})",
         ]
         return "\n".join(lines)
 
