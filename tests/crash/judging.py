@@ -137,7 +137,7 @@ class Judge:
         """Acknowledged ⊆ stored, but for what was removed as it should be."""
         gone = list(journal.rows - found.rows)
         if journal.whole:
-            gone += [row for row in found.missing if row[2] in self.trace.sent]
+            gone += found.missing
         seqs = {row[0] for row in found.rows} if journal.seqs or gone else set()
         lost = [row[0] for row in gone] + [seq for seq in journal.seqs if seq not in seqs]
         if lost and (journal.keep is not None or journal.removable):
@@ -227,12 +227,13 @@ class Judge:
             return f"it does not start: {error}"
         connection = opened.journal.connection
         try:
-            if opened.quarantined is not None and moment.doing != "quarantine":
+            aside = {file.name for file in folder.iterdir() if ".corrupt-" in file.name}
+            if aside - files.keys() and moment.doing != "quarantine":
                 return "it was quarantined"
             found = read(connection, self.trace.stored, checked=True)
             wrong = self._indexed(connection, found, chance) or self._known(opened.journal, found)
         finally:
-            connection.close()
+            opened.journal.close()
             opened.lock.release()
         if wrong:
             return f"after a start: {wrong}"

@@ -45,26 +45,27 @@ class Outcome:
     """Seconds that the recording took."""
     seconds: float = 0.0
     """Seconds that the states took."""
+    processor: float = 0.0
+    """Seconds of processor time that they took."""
 
 
 def replayed(trace: Trace, folder: Path, count: int, *, patience: float = 1e9) -> Outcome:
     """Judge at least `count` distinct states of a run, fewer where it has no more or time is up."""
-    began = time.monotonic()
+    began, worked = time.monotonic(), time.process_time()
     outcome = Outcome(trace.run, trace.seed)
     judge, hashes = Judge(trace, folder), Hashes()
     seen: set[bytes] = set()
     judged: set[tuple[bytes, int]] = set()
-    places = sum(1 for _ in moments(trace))
+    places = sum(map(_weight, moments(trace)))
     walk = 0
     while outcome.states < count:
         before, tries = outcome.states, 0
         share = (count - before) / max(places, 1)
-        draws = max(1, round(share))
         lot = random.Random(f"{trace.run}/{trace.seed}/{walk}")
         for moment in moments(trace):
-            if lot.random() > share:
-                continue
-            for draw in range(1 if moment.folder.certain() else draws):
+            wanted = share * _weight(moment)
+            draws = int(wanted) + (lot.random() < wanted % 1)
+            for draw in range(min(draws, 1) if moment.folder.certain() else draws):
                 tries += 1
                 _try(trace, judge, moment, walk * 1000 + draw, hashes, seen, judged, outcome)
             if time.monotonic() - began > patience:
@@ -74,7 +75,13 @@ def replayed(trace: Trace, folder: Path, count: int, *, patience: float = 1e9) -
             break
     outcome.started = judge.started
     outcome.seconds = time.monotonic() - began
+    outcome.processor = time.process_time() - worked
     return outcome
+
+
+def _weight(moment: Moment) -> int:
+    """More is made of what a run is about than of its first start."""
+    return 3 if moment.failed or moment.reader or moment.doing else 1
 
 
 def _try(

@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crash.expected import ACTION, Sent, Stored, Trace, digest_of
+from tests.crash.expected import ACTION, Sent, Stored, Trace, digest_of, moments
 from tests.crash.filesystem import LOST, RESERVE
+from tests.crash.judging import MAIN
 from tests.crash.mutants import RUN
 from tests.crash.recording import Recorder
 from tests.daemon.harness import Line, RunningDaemon, until
@@ -61,6 +62,7 @@ class Run:
         self.begun: dict[str, bytes] = {}
         self._library, self._folder, self._script = library, folder, script
         self.recorder: Recorder | None = None
+        self._recordings = 0
         self.words: tuple[int, ...] = (1, 3, 12, 12, 40)
         """How long messages are, in words; one of these each."""
         self._number = 0
@@ -68,19 +70,35 @@ class Run:
     # ── the recording ───────────────────────────────────────────────────────────────────────────
 
     def record(self) -> None:
-        """From here on; what is there is on the disk. No daemon runs."""
+        """From here on, anew; what is there is on the disk. No daemon runs."""
+        self._recordings += 1
         self.stored = self._known()
         self.begun = {
             file.name: b"" if RESERVE in file.name else file.read_bytes()
             for file in self.state.iterdir()
             if not file.name.endswith(LOST)
         }
-        self.recorder = Recorder(self._library, self.state, self._folder / "log")
+        log = self._folder / f"log{self._recordings}"
+        self.recorder = Recorder(self._library, self.state, log)
 
     def note(self, mark: str, **what: Any) -> None:
         """Add a mark to the recording, where there is one."""
         if self.recorder is not None:
             self.recorder.note(mark=mark, **what)
+
+    def cut(self) -> None:
+        """Have what a power cut may have left, at a moment of the recording that is over."""
+        trace = self.trace()
+        until_here = self.chance.randrange(len(trace.calls) // 2, len(trace.calls))
+        for moment in moments(trace):
+            files, _ = moment.folder.left(self.chance)
+            whole = MAIN in files and f"{MAIN}-journal" not in files  # what a reader can read
+            if moment.number >= until_here and whole:
+                break
+        for file in self.state.iterdir():
+            file.unlink()
+        for name, content in files.items():
+            (self.state / name).write_bytes(content)
 
     def trace(self) -> Trace:
         """What was recorded."""

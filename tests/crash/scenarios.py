@@ -67,7 +67,10 @@ def pruning(run: Run) -> None:
     run.record()
     run.note("pruning", keep=140)
     run.start()
-    for _ in range(5):
+    for _ in range(4):
+        run.groups(2, 50)
+        run.rest(0.15)
+    with run.reader():
         run.groups(2, 50)
         run.rest(0.15)
     run.kill()
@@ -216,6 +219,25 @@ def recovery(run: Run) -> None:
     run.stop()
 
 
+def recovery_from_power_cut(run: Run) -> None:
+    """Starts on what a power cut has left of a run before, and records further."""
+    run.record()
+    run.start()
+    run.groups(3, 40)
+    run.rest(0.1)
+    run.single(10)
+    run.groups(1, 60)
+    run.kill()
+    run.cut()
+    run.record()
+    run.start()
+    run.single(10)
+    run.groups(2, 40)
+    run.kill()
+    run.start()
+    run.stop()
+
+
 def readers(run: Run) -> None:
     """Readers hold a snapshot while it records, is checkpointed, stops."""
     run.record()
@@ -234,6 +256,27 @@ def readers(run: Run) -> None:
         run.single(10)
     run.rest(0.1)
     run.single(10)
+    run.stop()
+
+
+def viewer_over_restart(run: Run) -> None:
+    """A reader holds a snapshot over a clean stop and the start after it, and a while longer."""
+    run.record()
+    run.start()
+    run.groups(2, 40)
+    run.rest(0.1)
+    run.single(5)
+    with run.reader():
+        run.single(10)
+        run.stop()
+        run.start()
+        run.single(15)
+        run.rest(0.1)
+        run.groups(1, 50)
+    run.single(5)
+    run.rest(0.1)
+    run.kill()
+    run.start()
     run.stop()
 
 
@@ -327,8 +370,9 @@ def segment(run: Run) -> None:
     run.rest(0.2)
     run.single(10)
     run.rest(0.3)
-    run.groups(1, 60)
-    run.rest(0.5)
+    with run.reader():
+        run.groups(1, 60)
+        run.rest(0.5)
     run.kill()
     run.start()
     run.single(10)
@@ -388,12 +432,32 @@ def _last_seq(run: Run) -> int:
     return last
 
 
+_OF_SCHEMA_3: Final = (
+    *(
+        "facts",
+        "kinds",
+        "principals",
+        "producers",
+        "scopes",
+        "log",
+        "versions",
+        "states",
+        "devices",
+    ),
+    *("id_runs", "ids", "postings", "occurrences", "words", "chunks", "checksums", "totals"),
+)
+
+
 def older(path: Path, schema: int) -> None:
     """Make a journal at rest one of an earlier schema, by taking away what later ones brought."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         run = connection.execute
         run("BEGIN")
-        run("DROP TABLE IF EXISTS removed")
+        tables = run("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table not in _OF_SCHEMA_3 and not table.startswith("sqlite_"):
+                run(f"DROP TABLE {table}")
+        run("DELETE FROM facts WHERE name = 'clean'")
         if schema < 3:
             cursor = run("SELECT value FROM facts WHERE name = 'cursor.ids'").fetchone()
             pairs = run(
@@ -432,7 +496,9 @@ SCENARIOS: Final[dict[str, Callable[[Run], None]]] = {
     "restore": restoring,
     "quarantine": quarantine,
     "recovery": recovery,
+    "recovery, power cut": recovery_from_power_cut,
     "readers": readers,
+    "readers, restart": viewer_over_restart,
     "failed sync": failed_sync,
     "failed checkpoint": failed_checkpoint,
     "failed sync, restart": failed_sync_and_restart,
