@@ -53,6 +53,8 @@ SHARES: Final = {
 }
 """Of a hundred states about, `REST` for the others. Failed syncs and readers need a tenth each."""
 REST: Final = 4.0
+ROOM: Final = 1 << 29
+"""Bytes that must be free there."""
 MISSED_MAX: Final = 3
 """Recordings of one run in a row that fail, as a start or a stop may on a machine that is too busy."""
 TRIES: Final = 3
@@ -84,12 +86,18 @@ def recorded(run: str, seed: int, folder: Path, library: Path, mutant: str | Non
 
 def done(job: Job) -> Outcome:
     """Record and judge; both in a folder of its own, in memory where the machine has such a place."""
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="crash-states-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="crash-states-", dir=_memory()))
     try:
         return _done(job, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one with room; None for the usual place."""
+    if not os.access("/dev/shm", os.W_OK) or shutil.disk_usage("/dev/shm").free < ROOM:
+        return None
+    return "/dev/shm"
 
 
 def _done(job: Job, folder: Path) -> Outcome:
