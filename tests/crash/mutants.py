@@ -50,10 +50,11 @@ NO_CHECKPOINT: Final = """
 import sys
 import collector.daemon
 from collector.journal.writer import Journal
+NAMES = "checkpoint_at_start emptied write_again write_all_again write_log_again".split()
 def nothing(*_, **__):
     return True
 for module in [m for n, m in sys.modules.items() if n.startswith("collector.journal")]:
-    for name in ("checkpoint_at_start", "write_again", "write_all_again", "write_log_again"):
+    for name in NAMES:
         if hasattr(module, name):
             setattr(module, name, nothing)
 Journal.checkpoint = nothing

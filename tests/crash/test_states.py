@@ -6,18 +6,23 @@ test's other files, and `python -m tests.crash.states --again REPORT` makes it a
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
+import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from collector import Collector
 from tests.crash import recording as of
-from tests.crash.expected import Incomplete, Sent, Trace, moments
+from tests.crash.expected import ACTION, Incomplete, Sent, Trace, moments
 from tests.crash.filesystem import PAGE, SECTOR, File, Folder, How
 from tests.crash.judging import MAIN, Judge
 from tests.crash.mutants import FOUND_BY
@@ -244,18 +249,62 @@ def test_a_name_is_certain_once_the_folder_is_synced() -> None:
 # ── the judge ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_state_without_an_acknowledged_event_is_wrong(tmp_path: Path) -> None:
-    """The judge by itself, on a journal that nothing is wrong with but for what it should hold."""
-    from collector.journal.writer import Journal
+ID: Final = "00000000-0000-4000-8000-00000000000a"
 
-    journal = Journal.open(tmp_path / MAIN)
-    journal.close()
-    files = {MAIN: (tmp_path / MAIN).read_bytes()}
-    told = b'{"ok":true,"seq":1,"id":"00000000-0000-4000-8000-000000000001"}'
-    trace = Trace("", 0, files, [Call(of.TOLD, data=told)], sent={"a": Sent((b"",), "m")})
-    trace.told["00000000-0000-4000-8000-000000000001"] = "a"
-    judge = Judge(trace, tmp_path / "state")
-    moment = next(moments(trace))
-    for start in (False, True):
-        wrong = judge.judge(files, moment, start=start, chance=random.Random(1))
-        assert wrong.endswith("1 acknowledged events are lost, the first of seq 1")
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A journal with two events, one of them under an id of its producer's."""
+
+    async def record() -> None:
+        async with Collector({"storage": {"path": str(tmp_path / MAIN)}}) as collector:
+            assert collector.record(ACTION, object=("event", "a"), message="m a", id=ID).ok
+            assert collector.record(ACTION, object=("event", "b"), message="m b").ok
+
+    asyncio.run(record())
+    return tmp_path / MAIN
+
+
+def _judged(database: Path, told: bytes = b"", **sent: Sent) -> set[str]:
+    """What is wrong with a journal, by SQLite alone and by a start, if this was sent and told."""
+    files = {MAIN: database.read_bytes()}
+    call = Call(of.TOLD, data=told or b'{"ok":true,"seq":2,"id":"%s"}' % ID.encode())
+    trace = Trace("", 0, files, [call], sent=SENT | sent, told={ID: "a"})
+    judge, moment = Judge(trace, database.parent / "state"), next(moments(trace))
+    return {
+        judge.judge(files, moment, start=start, chance=random.Random(1)).removeprefix(
+            "after a start: "
+        )
+        for start in (False, True)
+    }
+
+
+SENT: Final = {"a": Sent((uuid.UUID(ID).bytes,), "m a"), "b": Sent((b"",), "m b")}
+
+
+def test_a_state_is_judged_by_sqlite_alone_and_by_a_start(stored: Path) -> None:
+    """The judge by itself, on a journal that nothing is wrong with but for what it should hold."""
+    assert _judged(stored) == {""}
+    lost = _judged(stored, b'{"ok":true,"seq":9,"id":"%s"}' % ID.encode())
+    assert lost == {"1 acknowledged events are lost, the first of seq 9"}
+    assert _judged(stored, b=Sent((b"",), "m")) == {"entry 3 (b) is not what was sent"}
+    assert _judged(stored, a=Sent((b"",), "m a")) == {"entry 2 (a) is not what was sent"}
+    _change(stored, "UPDATE log SET object_id = 'c' WHERE object_id = 'b'")
+    assert _judged(stored) == {"1 entries are stored that nobody sent"}
+    _change(stored, "UPDATE log SET object_id = 'b' WHERE object_id = 'c'")
+    _change(stored, "UPDATE log SET id = (SELECT id FROM log WHERE seq = 2)")
+    assert _judged(stored) == {"an id is stored twice"}
+
+
+def test_a_ledger_that_does_not_add_up_is_seen(stored: Path) -> None:
+    columns = "cause TEXT PRIMARY KEY, count, first_seq, last_seq, first_at, last_at"
+    _change(stored, f"CREATE TABLE IF NOT EXISTS removed ({columns})")
+    assert _judged(stored) == {""}
+    _change(stored, "INSERT INTO removed VALUES ('age', 1, 1, 1, 1, 1)")
+    assert all(wrong.startswith("the ledger does not add up: 4 ") for wrong in _judged(stored))
+
+
+def _change(database: Path, sql: str) -> None:
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(sql)
+        connection.commit()
