@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 
 from tests.crash.disk import WATCHING
+from tests.crash.mutants import EARLY, NORMAL, RUN
 from tests.daemon.harness import Line, RunningDaemon, until
 from tests.journal.readers import perhaps_held
 from tests.requirements import need_tool
@@ -26,42 +27,6 @@ CALLS: Final = "pwrite64,fdatasync,fsync,recvfrom,sendto,sendmsg,write,writev"
 _LINE: Final = re.compile(r"(?:(?P<pid>\d+) +)?(?P<call>\w+)\((?P<fd>\d+)<(?P<path>[^>]*)>")
 _RESUMED: Final = re.compile(r"\d+ +<\.\.\. fd?a?t?a?sync resumed>.*= 0$")
 _ACKNOWLEDGED: Final = '"{\\"ok\\":true,\\"seq\\"'
-
-NORMAL: Final = """
-import sqlite3, collector.journal.connection as c, collector.cli as cli
-configure = c._configure
-def broken(connection, path):
-    configure(connection, path)
-    connection.execute("PRAGMA synchronous = NORMAL")
-c._configure = broken
-raise SystemExit(cli.main())
-"""
-EARLY: Final = """
-import collector.cli as cli
-from collector.intake import Intake
-from collector.intake.committing import Committer
-from collector.journal.writer import Journal
-commit, whole, answer = Journal.commit, Committer.commit, Intake._answer
-state = {"recording": False, "held": None}
-def later(self):
-    if state["recording"]:
-        state["held"] = self
-    else:
-        commit(self)
-def recording(self, *arguments):
-    state["recording"] = True
-    try:
-        return whole(self, *arguments)
-    finally:
-        state["recording"] = False
-def answered(self, *arguments):
-    answer(self, *arguments)
-    held, state["held"] = state["held"], None
-    if held is not None:
-        commit(held)
-Journal.commit, Committer.commit, Intake._answer = later, recording, answered
-raise SystemExit(cli.main())
-"""
 
 
 @pytest.fixture
@@ -78,7 +43,9 @@ def test_every_acknowledgement_follows_the_sync_that_covers_it(
     assert early == []
 
 
-@pytest.mark.parametrize("script", [NORMAL, EARLY], ids=["synchronous=NORMAL", "acknowledge first"])
+@pytest.mark.parametrize(
+    "script", [NORMAL + RUN, EARLY + RUN], ids=["synchronous=NORMAL", "acknowledge first"]
+)
 def test_a_daemon_that_breaks_the_order_is_noticed(
     strace: str, make: Callable[..., RunningDaemon], tmp_path: Path, script: str
 ) -> None:
