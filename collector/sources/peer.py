@@ -11,13 +11,15 @@ import select
 import socket
 import struct
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from collector.event import Producer
 
 _UCRED: Final = struct.Struct("3i")
-_CGROUP: Final = re.compile(r"^(?:0:|[0-9]+:name=systemd):(/.*)$", re.MULTILINE)
-"""systemd's hierarchy: the only one of cgroup v2, or the one of that name beside those of v1."""
+_CGROUP: Final = re.compile(r"^(?:0:|[0-9]+:name=systemd):(/.+)$", re.MULTILINE)
+"""systemd's hierarchy: the only one of cgroup v2, or the one of that name beside those of v1. Where
+both are there, systemd puts its units into one of them, and in the other everybody is at the top."""
 _UNIT: Final = re.compile(r"[^/]+\.(?:service|scope|socket)")
 _USER_MANAGER: Final = re.compile(r"user@[0-9]+\.service")
 _SO_PEERPIDFD: Final = 77
@@ -34,7 +36,7 @@ def peer_of(connection: socket.socket) -> Producer:
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, gid = _UCRED.unpack(data)
     comm = _read(f"/proc/{pid}/comm")
-    unit, user_unit = units_of(_read(f"/proc/{pid}/cgroup") or "")
+    unit, user_unit = units_of(_read(f"/proc/{pid}/cgroup") or "", _root())
     if _has_ended(connection):
         comm = unit = user_unit = None
     return Producer(
@@ -71,15 +73,24 @@ def user_name(uid: int) -> str | None:
         return None
 
 
-def units_of(cgroup: str) -> tuple[str | None, str | None]:
+@cache
+def _root() -> str:
+    """Where the system manager's own hierarchy begins: not at the top, in a container."""
+    found = _CGROUP.search(_read("/proc/1/cgroup") or "")
+    return found[1].removesuffix("/init.scope").rstrip("/") if found else ""
+
+
+def units_of(cgroup: str, root: str = "") -> tuple[str | None, str | None]:
     """The system's unit and the user's unit of a process, from the text of `/proc/PID/cgroup`.
+
+    `root` is the part of the path that stands above the system manager.
 
     The first unit behind the slices is the system manager's, and nobody but it could have put the
     process there. What is below it belongs to whoever it was handed to: where that is a user's own
     manager, the first unit below is the user's, and its name is the user's choice.
     """
     found = _CGROUP.search(cgroup)
-    parts = found[1].strip("/").split("/") if found else []
+    parts = found[1].removeprefix(root).strip("/").split("/") if found else []
     unit, below = _first_unit(parts)
     if unit is None or not _USER_MANAGER.fullmatch(unit):
         return unit, None

@@ -135,7 +135,8 @@ class Ledger:
         if not database.exists():
             assert not any(told), where
             return
-        connection = sqlite3.connect(database)
+        # Read only: the last writer to close would take the log away, as no daemon does that was killed.
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         try:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)], where
             if connection.execute("PRAGMA user_version").fetchone()[0]:

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -283,7 +284,9 @@ def test_a_quarantine_that_is_killed_is_finished_and_recorded(make: Make, reader
     daemon.start()
     assert daemon.stop() == 0
     (entry,) = daemon.entries("storage.quarantined")
-    assert entry["metadata"] == {"file": set_aside(daemon)[0].name, "interrupted": True}
+    told = entry["metadata"]
+    assert uuid.UUID(told.pop("journal_id"))
+    assert told == {"file": set_aside(daemon)[0].name, "interrupted": True}
     assert len(set_aside(daemon)) == 1
     assert daemon.entries("collector.started")[0]["metadata"]["previous"] == "first"
 

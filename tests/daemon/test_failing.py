@@ -14,6 +14,10 @@ from collector.intake import GIVE_UP_AFTER
 pytestmark = pytest.mark.anyio
 
 
+def _unasked(looking: bool, damage: JournalError | None) -> None:
+    raise AssertionError("nothing speaks of damage")
+
+
 @pytest.mark.parametrize(
     ("error", "seconds", "ends"),
     [
@@ -28,7 +32,7 @@ async def test_the_daemon_gives_up_where_waiting_would_not_help(
     tmp_path: Path, error: JournalError, seconds: float, ends: bool
 ) -> None:
     ended = asyncio.get_running_loop().create_future()
-    failing = Failing(tmp_path / "events.db", lambda: 1000.0 + seconds, ended)
+    failing = Failing(tmp_path / "events.db", lambda: 1000.0 + seconds, ended, _unasked)
     failing.note(error, 1000.0)
     assert ended.done() == ends
     if ends:
@@ -40,7 +44,7 @@ async def test_trouble_is_said_once_in_ten_seconds(
 ) -> None:
     now = 0.0
     failing = Failing(
-        tmp_path / "events.db", lambda: now, asyncio.get_running_loop().create_future()
+        tmp_path / "events.db", lambda: now, asyncio.get_running_loop().create_future(), _unasked
     )
     for _ in range(300):
         failing.note(JournalIOError("no sync"), 0.0)

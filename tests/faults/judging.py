@@ -85,10 +85,10 @@ def stored(database: Path) -> dict[str, list[int]]:
 
 
 def _removed_up_to(database: Path) -> int:
-    """The last seq before the first that is stored: the run's prune takes the oldest."""
+    """The last seq that the run's prune took, by the ledger: it takes the oldest of what is others'."""
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
-        first: int | None = connection.execute("SELECT min(seq) FROM log").fetchone()[0]
+        last: int | None = connection.execute("SELECT max(last_seq) FROM removed").fetchone()[0]
     finally:
         connection.close()
-    return (first or 1) - 1
+    return last or 0

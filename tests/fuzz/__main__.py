@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.fuzz import configs, daemons, frames, journals
+from tests.fuzz import configs, daemons, frames, journals, restores
 
 ROUND: Final = 50_000
 """Frames between two looks at what is stored."""
@@ -35,6 +35,7 @@ KINDS: Final[dict[str, tuple[Callable[[int, int, Path], Any], int]]] = {
     "configs": (configs.fuzz, 10_000),
     "journals": (journals.fuzz, 10_000),
     "daemons": (daemons.fuzz, 500),
+    "restores": (restores.fuzz, 1_000),
 }
 
 

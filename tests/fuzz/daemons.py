@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -111,6 +112,8 @@ def _ends(daemon: RunningDaemon, acknowledged: list[int]) -> bool:
             code = daemon.stop()
         except ProcessLookupError:
             code = daemon.ended()
+    if code == -signal.SIGTERM and "giving up" in daemon.said():
+        return False  # asked to end when it had just ended by itself, and no longer listened
     assert code in (0, *GIVES_UP), f"exit {code}: {daemon.said()}"
     try:
         if code or verify(daemon.database):

@@ -120,7 +120,7 @@ def judge(path: Path, files: Files, truth: list[tuple[Any, ...]]) -> str:
     try:
         problems = rooms(True).verifying.verify(path)
     except CollectorError as error:
-        _says_why(error)
+        says_why(error)
         verdict = "refused"
     else:
         assert all(problems), problems
@@ -161,15 +161,16 @@ def _read(path: Path) -> None:
                 try:
                     await reader.page(wanted)
                 except CollectorError as error:
-                    _says_why(error)
+                    says_why(error)
 
     try:
         anyio.run(ask)
     except CollectorError as error:
-        _says_why(error)
+        says_why(error)
 
 
-def _says_why(error: CollectorError) -> None:
+def says_why(error: CollectorError) -> None:
+    """Raise AssertionError for a refusal without a word."""
     if not str(error).strip():
         raise AssertionError("refused without a word") from error
 
@@ -179,7 +180,7 @@ def _open(path: Path) -> None:
     try:
         journal = rooms(True).writer.Journal.open(path, patience=0.0)
     except CollectorError as error:
-        _says_why(error)
+        says_why(error)
         return
     journal.close()
 

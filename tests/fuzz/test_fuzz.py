@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import configs, daemons, frames, journals
+from tests.fuzz import configs, daemons, frames, journals, restores
 
 
 def test_mutated_frames_are_answered_line_by_line_and_nothing_is_acknowledged_unstored(
@@ -35,6 +35,11 @@ def test_a_damaged_journal_is_refused_or_tells_the_truth(tmp_path: Path) -> None
 
 def test_the_daemon_on_damaged_journals_serves_or_says_why_not(tmp_path: Path) -> None:
     daemons.fuzz(8, 1, tmp_path)
+
+
+def test_a_hostile_file_is_refused_or_restored_as_a_sound_journal_of_ours(tmp_path: Path) -> None:
+    met = restores.fuzz(60, 1, tmp_path)
+    assert all(met.values()), met
 
 
 # ── the fuzzers find what they are there to find ────────────────────────────────────────────────

@@ -86,6 +86,8 @@ def test_a_peer_is_who_connected_and_not_who_it_became(
         ("0::/system.slice/system-getty.slice/getty@tty1.service\n", "getty@tty1.service"),
         ("0::/system.slice/backup.service/worker\n", "backup.service"),
         ("12:pids:/system.slice/cron.service\n0::/system.slice/cron.service\n", "cron.service"),
+        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/cron.service\n", "cron.service"),
+        ("9:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service"),
         ("0::/user.slice\n", "user.slice"),
         ("0::/\n", None),
         ("0::/docker/0123456789abcdef\n", None),
@@ -94,6 +96,12 @@ def test_a_peer_is_who_connected_and_not_who_it_became(
 )
 def test_a_unit_is_the_first_behind_the_slices(cgroup: str, unit: str | None) -> None:
     assert units_of(cgroup) == (unit, None)
+
+
+def test_in_a_container_units_begin_below_its_manager() -> None:
+    cgroup = "0::/machine.slice/box.scope/system.slice/backup.service\n"
+    assert units_of(cgroup) == ("box.scope", None)
+    assert units_of(cgroup, "/machine.slice/box.scope") == ("backup.service", None)
 
 
 @pytest.mark.parametrize(
