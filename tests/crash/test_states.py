@@ -40,7 +40,12 @@ SHORT: Final = (
     "failed sync",
     "failed sync, restart",
     "failed checkpoint",
+    "failed sync, reader",
+    "readers, restart",
+    "recovery, power cut",
     "migration from 1",
+    "restore",
+    "quarantine",
 )
 """The runs of the short form."""
 STATES: Final = 500
