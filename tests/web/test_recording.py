@@ -130,6 +130,13 @@ async def test_more_events_than_a_request_may_have_are_refused_whole(house: Hous
         assert house.daemon.journal.last_seq == before
 
 
+async def test_a_body_that_is_no_event_is_small(house: House) -> None:
+    async with house.admin() as client:
+        answer = await client.post("/api/v1/session", json={"key": "x" * 65 * 1024})
+    assert answer.status_code == 413
+    assert "every other path 64 KiB" in answer.json()["detail"]
+
+
 async def test_an_event_that_is_too_long_fails_alone(house: House) -> None:
     long = b'{"action":"a.b","metadata":{"x":[' + b"[]," * (EVENT_BYTES_MAX // 3) + b"[]]}}"
     good = b'{"action":"a.b"}'
