@@ -25,10 +25,9 @@ from collector.journal.backup import verify
 from tests.crash.disk import WATCHING
 from tests.daemon.harness import Line, RunningDaemon, entries, until
 from tests.disks import fill, mounted
-from tests.journal.readers import perhaps_held
+from tests.journal.readers import held_elsewhere, perhaps_held
 from tests.journal.world import Resource, world
 from tests.requirements import need, need_tool
-from tests.snapshots import snapshot
 from tests.test_janitor import House, notes
 
 Make = Callable[..., RunningDaemon]
@@ -147,7 +146,7 @@ def test_a_reader_that_stays_until_nothing_fits_costs_nothing_and_needs_no_resta
     until(lambda: (small_disk / "events.db.reserve").exists())
     stored: set[str] = set()
     with daemon.line() as line:
-        with snapshot(daemon.database):
+        with held_elsewhere(daemon.database):
             for _ in range(300):
                 accepted, turned_away = _record(line, 100)
                 stored |= {answer["id"] for answer in accepted}
@@ -180,7 +179,7 @@ def test_a_commit_after_which_the_log_would_not_fit_any_more_is_refused(small_di
         disk = house.janitor.disk
         w.intake._committer._make_room = house.janitor.make_room
         assert disk.reserve.take()
-        with snapshot(w.path):
+        with held_elsewhere(w.path):
             kept = w.record(notes(3000, message="x" * 1000))
             assert not w.journal.checkpoint()
             growth = w.journal.growth()
@@ -217,7 +216,7 @@ def test_a_disk_that_others_fill_while_a_reader_stays_costs_no_entry(
     until(lambda: (small_disk / "events.db.reserve").exists())
     with daemon.line() as line:
         first = {answer["id"] for answer in _record(line, 1000)[0]}
-        with snapshot(daemon.database):
+        with held_elsewhere(daemon.database):
             ballast = fill(small_disk, 1 << 20)
             while True:
                 accepted, _ = _record(line, 50)

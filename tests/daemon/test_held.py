@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from collector.journal.holders import holders
 from tests.daemon.harness import RunningDaemon, entries, until
-from tests.snapshots import snapshot
+from tests.journal.readers import held_elsewhere
 
 Make = Callable[..., RunningDaemon]
 QUICK = (
@@ -22,7 +22,7 @@ QUICK = (
 
 def test_a_reader_that_stays_is_named_everywhere_and_so_is_its_end(make: Make) -> None:
     daemon = make().start(script=QUICK)
-    with daemon.line() as line, snapshot(daemon.database) as pid:
+    with daemon.line() as line, held_elsewhere(daemon.database) as pid:
         assert line.ask({"action": "note.added"})["ok"]
         until(lambda: daemon.status()["journal"]["held"], daemon.said)
         until(lambda: entries(daemon.database, "journal.held"), daemon.said)

@@ -10,12 +10,12 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-_HOLD: Final = """
+READER: Final = """
 import sqlite3, sys
-connection = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True, isolation_level=None)
+connection = sqlite3.connect(f"file:{sys.argv[-1]}?mode=ro", uri=True, isolation_level=None)
 connection.execute("BEGIN")
-connection.execute("SELECT count(*) FROM facts").fetchone()
-print(flush=True)
+connection.execute("SELECT count(*) FROM log").fetchone()
+print("reading", flush=True)
 sys.stdin.read()
 """
 
@@ -30,14 +30,20 @@ def holding(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def held_elsewhere(path: Path) -> Iterator[int]:
-    """Hold a snapshot in another process; its pid."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as reader:
-        assert reader.stdout is not None
-        reader.stdout.readline()
-        yield reader.pid
+def held_elsewhere(
+    path: Path, *prefix: str, program: tuple[str, ...] = ("-c", READER)
+) -> Iterator[int]:
+    """Hold a snapshot in another process; its pid.
+
+    `prefix` is a command to run it under, `program` what Python is to run.
+    """
+    command = [*prefix, sys.executable, *program, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        yield process.pid
+        process.communicate()
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import pytest
 
 from collector.journal.connection import open_writer
 from collector.journal.holders import UNKNOWN, Holder, _verb, described, holders
+from tests.journal.readers import READER, held_elsewhere
 from tests.requirements import need, need_root, need_tool
-from tests.snapshots import READER, snapshot
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_reader_in_another_process_is_named_until_it_leaves(journal: Path) -> None:
     assert holders(journal) == []
-    with snapshot(journal) as pid, snapshot(journal) as other:
+    with held_elsewhere(journal) as pid, held_elsewhere(journal) as other:
         comm = Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
         assert holders(journal) == [Holder(each, comm) for each in sorted((pid, other))]
     assert holders(journal) == []
@@ -39,7 +39,7 @@ def test_a_reader_of_another_journal_is_not_taken_for_one_of_this(
 ) -> None:
     other = tmp_path / "other.db"
     connection = open_writer(other)
-    with snapshot(other) as pid:
+    with held_elsewhere(other) as pid:
         assert [each.pid for each in holders(other)] == [pid]
         assert holders(journal) == []
     connection.close()
@@ -81,7 +81,7 @@ def test_a_reader_that_its_namespace_hides_is_unknown(journal: Path, tmp_path: P
     )
     inner = f'{mount} -t proc proc {proc} && exec "$@"'
     command = [unshare, "--pid", "--fork", "sh", "-c", inner, "sh", sys.executable, "-c", asked]
-    with snapshot(journal):
+    with held_elsewhere(journal):
         done = subprocess.run([*command, journal, proc], capture_output=True, text=True)
         subprocess.run(["umount", "-l", proc], check=False)
         need(done.returncode == 0, f"may not make a namespace: {done.stderr}")
@@ -92,7 +92,7 @@ def test_a_reader_that_its_namespace_hides_is_unknown(journal: Path, tmp_path: P
 def test_a_reader_in_an_inner_namespace_is_named_by_the_pid_it_has_here(journal: Path) -> None:
     need_root()
     unshare = need_tool("unshare")
-    with snapshot(journal, unshare, "--pid", "--fork") as outer:
+    with held_elsewhere(journal, unshare, "--pid", "--fork") as outer:
         inner = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
         assert [str(each.pid) for each in holders(journal)] == inner
 
@@ -112,7 +112,7 @@ def test_an_overlay_is_found_by_the_device_of_its_mount(tmp_path: Path) -> None:
     need(done.returncode == 0, f"may not mount an overlay: {done.stderr}")
     try:
         connection = open_writer(merged / "events.db")
-        with snapshot(merged / "events.db") as pid:
+        with held_elsewhere(merged / "events.db") as pid:
             assert [each.pid for each in holders(merged / "events.db")] == [pid]
         connection.close()
     finally:
@@ -200,7 +200,7 @@ def test_our_own_verbs_are_known_by_the_command_line(words: list[str], verb: str
 def test_our_own_verb_is_named_while_it_reads(journal: Path, tmp_path: Path) -> None:
     program = tmp_path / "collector"
     program.write_text(READER)
-    with snapshot(journal, program=(str(program), "verify")) as pid:
+    with held_elsewhere(journal, program=(str(program), "verify")) as pid:
         found = holders(journal)
     assert [each.verb for each in found] == ["verify"]
     assert described(found) == f"pid {pid} (collector verify)"
