@@ -16,6 +16,7 @@ import pytest
 from collector.core.query import KIND_FIELDS, Filter
 from collector.errors import CollectorError, JournalError, QueryError, QueryTimeout
 from collector.event import Draft, Principal
+from collector.journal.finding import BATCH
 from collector.journal.planning import VALUES_MAX
 from collector.journal.reader import Reader
 from tests.journal import samples
@@ -44,6 +45,32 @@ async def test_a_hostile_value_matches_nothing_and_breaks_nothing(w: World, fiel
         for text in HOSTILE:
             assert (await reader.page(Filter(**{field: (text,)}))).entries == [], text[:50]
         assert (await reader.count(Filter()))[0] == 400
+
+
+@pytest.mark.parametrize("after", [None, 0], ids=["newest first", "oldest first"])
+async def test_a_search_of_a_tail_of_several_batches_tells_each_match_once(
+    tmp_path: Path, after: int | None
+) -> None:
+    """Nothing is indexed yet, so every row is looked at; matches stand at the batches' borders."""
+    count = 3 * BATCH + 7
+    needles = {3, BATCH - 1, BATCH, count - BATCH - 1, count - BATCH}
+    with world(tmp_path / "events.db") as w:
+        w.record([
+            Draft(action="a.b", message="needle" if n in needles else "hay") for n in range(count)
+        ])  # fmt: skip
+        found = [entry.seq for entry in w.entries() if entry.message == "needle"]
+        async with Reader.open(w.path) as reader:
+            page = await reader.page(Filter(q="needle"), after=after, limit=50)
+    assert len(found) == len(needles)
+    assert [entry.seq for entry in page.entries] == (found if after == 0 else found[::-1])
+
+
+async def test_as_many_objects_as_are_allowed_can_be_asked_for_and_no_more(w: World) -> None:
+    objects = tuple(("device", str(number)) for number in range(VALUES_MAX + 1))
+    async with w.rooms.reader.Reader.open(w.path) as reader:
+        await reader.page(Filter(object=objects[:-1]))
+        with pytest.raises(QueryError, match=f"at most {VALUES_MAX}"):
+            await reader.page(Filter(object=objects))
 
 
 @pytest.mark.parametrize("q", [*HOSTILE[:-1], "NEAR(a b)", '"', "a" * 10_000 + "*", "AND OR NOT"])
