@@ -105,10 +105,11 @@ def test_daemon_thread_that_records_during_exit_costs_no_time_and_no_event(
 def test_close_with_a_thread_that_goes_on_recording_costs_no_time(server: Server) -> None:
     """What it records meanwhile is refused by its receipt, and reported."""
     script = """
-        recorded, closed = threading.Event(), threading.Event()
+        recorded, closed, refused = threading.Event(), threading.Event(), threading.Event()
         def spin():
-            while not closed.is_set():
-                if client.record('a.b').ok: recorded.set()
+            while not (closed.is_set() and refused.is_set()):
+                (recorded if client.record('a.b').ok else refused).set()
+                time.sleep(0)  # or the interpreter's lock is never free for whoever delivers
         thread = threading.Thread(target=spin)
         thread.start()
         recorded.wait()
@@ -120,7 +121,9 @@ def test_close_with_a_thread_that_goes_on_recording_costs_no_time(server: Server
     """
     run(script, server, "background")
     reports = [each for each in server.stored.values() if each["action"] == "events.lost"]
-    assert {each["metadata"]["cause"] for each in reports} == {"closed"}
+    causes = {each["metadata"]["cause"] for each in reports}
+    assert "closed" in causes
+    assert causes <= {"closed", "buffer_full"}, "it may record faster than is delivered"
 
 
 DESTRUCTOR = """
