@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from collector.core.decoding import Request as Item
-from collector.core.decoding import decode_chunk, decode_each
+from collector.core.decoding import decode_chunk, decode_each, decode_line
 from collector.core.json_array import Span, spans
 from collector.errors import InvalidEvent, Rejected
 from collector.event import Draft
@@ -73,8 +73,7 @@ def _cut(body: bytes) -> Iterable[bytes]:
 async def document(body: bytes, tenant: str | None) -> Batch:
     """JSON: one draft, or an array of drafts. Raises `InvalidJSON` for what is neither, `Rejected`."""
     if body.lstrip()[:1] != b"[":
-        item = decode_each([body])[0] if len(body) <= EVENT_BYTES_MAX else _too_long()
-        return Batch([_plain([item], tenant)], 1, single=True)
+        return Batch([_plain([_decoded_alone(body)], tenant)], 1, single=True)
     places = await _places(body)
     batch = Batch([], len(places))
     for piece in _grouped(places):
@@ -99,20 +98,24 @@ async def _places(body: bytes) -> list[Span]:
 def _grouped(places: list[Span]) -> Iterable[list[Span]]:
     start = 0
     for number in range(1, len(places) + 1):
-        here = places[start:number]
-        full = number - start >= PIECE_EVENTS or here[-1][1] - here[0][0] >= PIECE_BYTES
+        span = places[number - 1][1] - places[start][0]
+        full = number - start >= PIECE_EVENTS or span >= PIECE_BYTES
         if full or number == len(places):
-            yield here
+            yield places[start:number]
             start = number
 
 
 def _decoded(elements: list[bytes]) -> list[Item]:
     if max(map(len, elements)) > EVENT_BYTES_MAX:
-        return [decode_each([e])[0] if len(e) <= EVENT_BYTES_MAX else _too_long() for e in elements]
+        return [_decoded_alone(element) for element in elements]
     joined = b"\n".join(elements) + b"\n"
     if joined.count(b"\n") == len(elements) and (drafts := decode_chunk(joined)) is not None:
         return list(drafts)
     return decode_each(elements)
+
+
+def _decoded_alone(event: bytes) -> Item:
+    return decode_line(event) if len(event) <= EVENT_BYTES_MAX else _too_long()
 
 
 def _plain(items: list[Item], tenant: str | None) -> list[Item]:
