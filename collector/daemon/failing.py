@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from collector.daemon.children import output_of
 from collector.daemon.opening import mark_damaged
 from collector.errors import (
     JournalBusy,
@@ -112,20 +113,5 @@ class Failing:
 
 async def _findings(path: Path) -> Findings:
     """What a process finds that looks at the journal; it ends with this task."""
-    arguments, environment = command(path)
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-        )
-    except OSError:
-        return UNKNOWN
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
-    return parse(output)
+    done = await output_of(*command(path))
+    return UNKNOWN if done is None else parse(done[1])

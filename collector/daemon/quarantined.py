@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from collector.daemon.children import output_of
 from collector.errors import EXIT_DATA, EXIT_OK, JournalError
 from collector.journal.looking import home_environment
 from collector.journal.set_aside import quarantined
@@ -105,19 +106,5 @@ class Quarantined:
 async def _verified(file: Path) -> int | None:
     """The exit code of `collector verify` for a file; None where it could not be run."""
     command = (*NICE, sys.executable, "-P", "-m", "collector", "verify", "--db", os.fspath(file))
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env=home_environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
-    try:
-        return await process.wait()
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
+    done = await output_of(command, home_environment(), stderr=asyncio.subprocess.DEVNULL)
+    return None if done is None else done[0]
