@@ -27,7 +27,7 @@ from collector.daemon.denials import Denials
 from collector.daemon.failing import Failing
 from collector.daemon.limits import limits_of
 from collector.daemon.moving import report
-from collector.daemon.opening import judged, make_directory, open_journal
+from collector.daemon.opening import judged, open_journal
 from collector.daemon.parts import optional_parts
 from collector.daemon.quarantined import Quarantined
 from collector.daemon.supervisor import Part
@@ -38,6 +38,7 @@ from collector.intake import Intake
 from collector.janitor import Janitor
 from collector.journal import intents, succession
 from collector.journal.connection import translated
+from collector.journal.files import make_directory
 from collector.journal.intents import Intent
 from collector.journal.sqlite_version import require_sqlite
 from collector.journal.versions import Versions, install_views

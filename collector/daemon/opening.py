@@ -13,11 +13,10 @@ from collector.errors import (
     JournalCorrupt,
     JournalDamaged,
     JournalError,
-    JournalFull,
     PathTaken,
 )
 from collector.journal import intents
-from collector.journal.files import is_full, part, refusal, size_of, sync_directory
+from collector.journal.files import make_directory, part, size_of, sync_directory
 from collector.journal.intents import Intent
 from collector.journal.looking import Findings, look_and_wait
 from collector.journal.space import Reserve, with_room
@@ -161,13 +160,3 @@ def mark_damaged(path: Path) -> None:
         sync_directory(path.parent)
     except OSError:
         pass  # the next start may find the damage by itself
-
-
-def make_directory(directory: Path) -> None:
-    """A directory of ours, mode 0750 where it is made. Raises `JournalError`."""
-    try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        if is_full(error):
-            raise JournalFull(f"{directory}: {error.strerror}") from error
-        raise refusal(directory, error) from error

@@ -18,6 +18,7 @@ from collector.errors import JournalError, JournalFull, JournalHeld
 from collector.intake import Intake
 from collector.janitor.announcements import Announcements
 from collector.journal import sweeping
+from collector.journal.connection import CACHE_BYTES
 from collector.journal.pruning import Pruner
 from collector.journal.space import Reserve
 from collector.journal.writer import PAGE, Journal
@@ -32,9 +33,6 @@ ROTATE_ROOM: Final = 1.25
 MARGIN: Final = 8 * 1024 * 1024
 """Bytes to be left beside what a checkpoint would add to the database: a commit of 4 MiB is needed
 twice, in the log and then in the database."""
-CACHE: Final = 4 * 1024 * 1024
-"""Bytes that a transaction may still have to write to the log when it is committed: SQLite's cache
-(`PRAGMA cache_size`) holds so many, and what is more is in the log already."""
 AGAIN: Final = 3
 """Room, in margins, at which recording goes on though the reader is still there."""
 
@@ -98,9 +96,10 @@ class FullDisk:
 
     def check_commit(self) -> None:
         """Within a transaction that may be larger than any margin: raises `JournalHeld` where the log,
-        with it, would not fit into the database any more. What fits into the reserve does.
+        with it, would not fit into the database any more. What fits into the reserve does. What SQLite's
+        cache does not hold of the transaction is in the log already.
         """
-        if self._journal.growth() > self.reserve.held_bytes() and not self._fits(CACHE):
+        if self._journal.growth() > self.reserve.held_bytes() and not self._fits(CACHE_BYTES):
             raise JournalHeld(f"{self._journal.path}: {HELD}")
 
     def hold(self) -> None:

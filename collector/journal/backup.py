@@ -20,19 +20,19 @@ from collector.errors import (
     PathTaken,
 )
 from collector.journal import intents, succession
-from collector.journal.completeness import CLEAN
 from collector.journal.connection import translated, wal_of
 from collector.journal.files import (
     check_before_reading,
-    is_full,
+    failure,
+    make_directory,
     part,
-    refusal,
     size_of,
     sync_directory,
     sync_file,
 )
 from collector.journal.intents import Intent
 from collector.journal.rebuilding import rebuild
+from collector.journal.recovery import mark_clean
 from collector.journal.space import Reserve, with_room
 from collector.journal.verifying import doubt_about, reading
 from collector.journal.verifying import verify as verify
@@ -64,7 +64,7 @@ def backup(
     """
     check_before_reading(source)
     _check_free(target, source)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    temporary = intents.new_file(target)
     try:
         with reading(source) as connection, translated(target):
             doubt = doubt_about(connection, source)
@@ -77,7 +77,7 @@ def backup(
                 _seal(copy, doubtful=doubt is not None)
         _settle(temporary, target)
     except OSError as error:
-        raise _failure(target, error) from error
+        raise failure(target, error) from error
     finally:
         temporary.unlink(missing_ok=True)
     if doubt is not None:
@@ -88,7 +88,7 @@ def _seal(copy: sqlite3.Connection, *, doubtful: bool) -> None:
     """Mark a finished copy as whole; one of a file in doubt stays as it was, so that it shows."""
     if not doubtful:
         copy.execute("PRAGMA journal_mode = DELETE")
-        copy.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (CLEAN,))
+        mark_clean(copy)
     copy.execute("DELETE FROM facts WHERE name = 'running_since'")
     copy.commit()
 
@@ -112,7 +112,7 @@ def restore(
     check_before_reading(source)
     if journal.exists() and source.samefile(journal):
         raise PathTaken(f"{source} is the journal itself; name a backup")
-    _make_directory(journal.parent)
+    make_directory(journal.parent)
     with LockFile(f"{journal}.lock"):
         reserve = Reserve(journal)
         with_room(reserve, lambda: intents.finish(journal))
@@ -128,13 +128,6 @@ def restore(
     return None if intent.aside is None else journal.with_name(intent.aside)
 
 
-def _make_directory(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    except OSError as error:
-        raise _failure(directory, error) from error
-
-
 def _rebuilt(source: Path, temporary: Path, progress: Progress) -> str | None:
     """A finished journal in `temporary`, on the disk; whether `source` may end early, in words."""
     try:
@@ -146,7 +139,7 @@ def _rebuilt(source: Path, temporary: Path, progress: Progress) -> str | None:
             f"{temporary.parent}: no room to restore {source}", error.needed
         ) from error
     except OSError as error:
-        raise _failure(temporary, error) from error
+        raise failure(temporary, error) from error
     return doubt
 
 
@@ -186,10 +179,6 @@ def _discard(temporary: Path, journal: Path) -> None:
     intent = intents.pending(journal)
     if intent is None or intent.done:
         temporary.unlink(missing_ok=True)
-
-
-def _failure(path: Path, error: OSError) -> JournalError:
-    return JournalFull(f"{path}: {error.strerror}") if is_full(error) else refusal(path, error)
 
 
 def _check_free(target: Path, source: Path) -> None:

@@ -9,6 +9,7 @@ A journal that a daemon uses has its log beside it, so the header of a bare file
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,15 +34,23 @@ def in_doubt(path: Path) -> bool:
     Raises `JournalError`.
     """
     size = size_of(part(path, "-wal"))
+    # An empty log that somebody uses has just been emptied; others leave such, too.
     if size or (size == 0 and _is_in_use(path)):
-        return (
-            False  # an empty log that somebody uses has just been emptied; others leave such, too
-        )
+        return False
     try:
         with path.open("rb") as file:
             return file.read(_MODES.stop)[_MODES] == _WAL_MODE
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def mode_of(path: Path, *, doubtful: bool) -> str:
+    """How to open a file to read it whole, as parameters of its URI; `doubtful` as `in_doubt` has it.
+
+    A connection on a copy of a file in use would leave an empty log beside it.
+    """
+    at_rest = doubtful or not (part(path, "-wal").exists() or os.access(path.parent, os.W_OK))
+    return "mode=ro&immutable=1" if at_rest else "mode=ro"
 
 
 def _is_in_use(path: Path) -> bool:

@@ -35,8 +35,16 @@ from collector.errors import (
 )
 from collector.journal import recovery
 from collector.journal.converting import CONVERSIONS
-from collector.journal.files import PARTS, check_main, is_full, part, refusal, way_in
-from collector.journal.migration_room import check_room
+from collector.journal.files import (
+    PARTS,
+    check_main,
+    failure,
+    part,
+    refusal,
+    sync_directory,
+    way_in,
+)
+from collector.journal.migration_room import check_rest, check_room
 from collector.journal.wal import wal_of as wal_of
 
 SCHEMA_VERSION: Final = 4
@@ -46,8 +54,6 @@ _MARK: Final = APPLICATION_ID.to_bytes(4)
 WAL_BYTES: Final = 8 * 1024 * 1024
 """Length to which the write-ahead log's file is cut when it begins anew; above it, it is due."""
 
-WAL_FRAME_HEADER: Final = 24
-"""Bytes that stand before each page in the write-ahead log."""
 CACHE_BYTES: Final = 4 * 1024 * 1024
 """Pages that the writer keeps in memory."""
 
@@ -173,7 +179,7 @@ def open_writer(
         with translated(path):
             _configure(connection, path)
             recovery.take_over(connection, path, patience, monotonic, sleep)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)  # SQLite takes no notice where its own sync of it fails
     except UNREADABLE as error:
         leave(connection, path)
         raise unreadable(path, error) from error
@@ -232,9 +238,7 @@ def _create(path: Path) -> None:
             raise _not_opened(path, f"{path}: may not be read and written") from None
         _check_ours(path)
     except OSError as error:
-        if is_full(error):
-            raise JournalFull(f"{path}: {error.strerror}") from error
-        raise refusal(path, error) from error
+        raise failure(path, error) from error
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
@@ -304,35 +308,12 @@ def migrate(
                 CONVERSIONS[number](connection)
         connection.execute(f"PRAGMA user_version = {target}")
         if version:
-            _check_room(connection)
+            check_rest(connection, target, CACHE_BYTES)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:  # on a full disk SQLite may have left it by itself
             connection.execute("ROLLBACK")
         raise
-
-
-def _check_room(connection: sqlite3.Connection) -> None:
-    """Raise `JournalFull` where the write-ahead log, or then the database, could not take the rest.
-
-    A migration that is committed and cannot be checkpointed would be none that left the journal as it
-    was. At most the cache's pages are not in the log yet.
-    """
-    run = connection.execute
-    path = run("PRAGMA database_list").fetchone()[2]
-    if not path:
-        return  # in memory
-    pages, size = run("PRAGMA page_count").fetchone()[0], run("PRAGMA page_size").fetchone()[0]
-    growth = max(0, pages * size - os.stat(path).st_size)
-    needed = growth + min(pages, CACHE_BYTES // size) * (size + WAL_FRAME_HEADER)
-    disk = os.statvfs(path)
-    free = disk.f_bavail * disk.f_frsize
-    if free < needed:
-        raise JournalFull(
-            f"{path}: bringing it to schema {SCHEMA_VERSION} needs {needed:,} bytes on its disk,"
-            f" {free:,} are free; nothing was changed",
-            needed=needed,
-        )
 
 
 def statements(script: str) -> Iterator[str]:
@@ -343,12 +324,3 @@ def statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the files' names durable; SQLite does it as well, and takes no notice where it fails."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

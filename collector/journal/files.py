@@ -17,6 +17,7 @@ from collector.errors import (
     EXIT_IOERR,
     EXIT_NOPERM,
     JournalError,
+    JournalFull,
     JournalIOError,
     JournalMissing,
 )
@@ -98,6 +99,19 @@ def refusal(path: Path, error: OSError) -> JournalIOError:
     if isinstance(error, PermissionError):
         return JournalIOError(f"{path}: {error.strerror}; {way_in(path)}", EXIT_NOPERM)
     return JournalIOError(f"{path}: {error.strerror}", EXIT_IOERR)
+
+
+def failure(path: Path, error: OSError) -> JournalError:
+    """The same, where it may also be that no room is left."""
+    return JournalFull(f"{path}: {error.strerror}") if is_full(error) else refusal(path, error)
+
+
+def make_directory(directory: Path) -> None:
+    """A directory of ours, mode 0750 where it is made. Raises `JournalError`."""
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise failure(directory, error) from error
 
 
 def way_in(path: Path) -> str:

@@ -19,6 +19,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from collector.journal.files import part
+
 FIRST_BYTE: Final = 123
 LAST_BYTE: Final = 127
 """The locks that readers hold for as long as they look at a snapshot."""
@@ -61,7 +63,7 @@ def holders(path: Path, proc: Path = PROC) -> list[Holder]:
     Empty where there are none, where all are of other pid namespaces, and where `/proc/locks` may
     not be read. This process is one of them while a reader of its own is in the midst of an answer.
     """
-    shm = path.with_name(path.name + "-shm")
+    shm = part(path, "-shm")
     try:
         stat = shm.stat()
         locks = (proc / "locks").read_text("ascii", "replace")

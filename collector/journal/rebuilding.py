@@ -17,15 +17,15 @@ from urllib.parse import quote
 
 from collector.core.ids import SEQ_MASK
 from collector.errors import JournalCorrupt, JournalTooNew
-from collector.journal.completeness import CLEAN, NEWEST, ends_early, in_doubt
+from collector.journal.completeness import NEWEST, ends_early, in_doubt, mode_of
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     distrust,
     translated,
-    wal_of,
 )
 from collector.journal.files import check_before_reading
+from collector.journal.recovery import mark_clean
 from collector.journal.shape import Shape, compare, shape
 from collector.journal.verifying import found_wrong
 
@@ -56,8 +56,7 @@ def rebuild(
     """
     check_before_reading(source)
     doubtful = in_doubt(source)
-    at_rest = doubtful or not (wal_of(source).exists() or os.access(source.parent, os.W_OK))
-    mode = "mode=ro&immutable=1" if at_rest else "mode=ro"
+    mode = mode_of(source, doubtful=doubtful)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640))
     with translated(source), closing(_empty(target)) as connection:
         connection.execute(
@@ -136,7 +135,7 @@ def _copy(
     for sql in (*form.indexes.values(), *form.views.values()):
         run(sql)
     run("DELETE FROM facts WHERE name = 'running_since'")
-    run("INSERT OR REPLACE INTO facts VALUES (?, 1)", (CLEAN,))
+    mark_clean(connection)
     run(f"PRAGMA application_id = {APPLICATION_ID}")
     run(f"PRAGMA user_version = {version}")
     run("COMMIT")

@@ -19,14 +19,10 @@ from collector.errors import JournalBusy, JournalError, JournalIOError, JournalT
 from collector.journal.connection import WAL_BYTES, leave, translate
 from collector.journal.held import Held
 from collector.journal.recovery import mark_clean
-from collector.journal.wal import copy_again, wal_of, write_again
+from collector.journal.wal import FRAME, HEADER, copy_again, wal_of, write_again
 from collector.journal.wal_index import Position, WalIndex
 
 PAGE: Final = 4096
-WAL_HEADER: Final = 32
-FRAME_HEADER: Final = 24
-"""Bytes before the first frame of a write-ahead log and before the page of each (SQLite's file format,
-4.1 and 4.2)."""
 UNSYNCED_FRAMES: Final = 1024
 """Pages in the write-ahead log without a sync (4 MiB) from which on a derived commit is synced too: so
 much must be written again in one go after a sync that failed. A checkpoint is due by then, which syncs
@@ -187,7 +183,7 @@ class Transactions:
         SQLite writes over it, but does not cut the file before the log begins anew, and on a full disk
         that may wait for this very room. For right after a checkpoint, and the one who may write.
         """
-        size = WAL_HEADER + self._log_frames * (FRAME_HEADER + PAGE)
+        size = HEADER + self._log_frames * (FRAME + PAGE)
         if 0 < size < self.wal_bytes():
             with suppress(OSError):
                 os.truncate(self._wal, size)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from collector.core.ids import SEQ_MASK, TAG_BITS
 from collector.errors import JournalCorrupt, JournalTooNew
 from collector.journal import accounting
-from collector.journal.completeness import NEWEST, ends_early, in_doubt
+from collector.journal.completeness import NEWEST, ends_early, in_doubt, mode_of
 from collector.journal.connection import (
     APPLICATION_ID,
     SCHEMA_VERSION,
@@ -26,7 +26,6 @@ from collector.journal.connection import (
     distrust,
     translated,
     unreadable,
-    wal_of,
 )
 from collector.journal.files import check_before_reading
 from collector.journal.followers.words import checksum
@@ -91,9 +90,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     The file may be anybody's: its schema is not trusted, and what it holds is bounded.
     """
     check_before_reading(path)
-    # A connection on a copy of a file in use would leave an empty log beside it.
-    at_rest = in_doubt(path) or not (wal_of(path).exists() or os.access(path.parent, os.W_OK))
-    mode = "mode=ro&immutable=1" if at_rest else "mode=ro"
+    mode = mode_of(path, doubtful=in_doubt(path))
     with translated(path):
         connection = sqlite3.connect(
             f"file:{quote(os.fspath(path.absolute()))}?{mode}", uri=True, isolation_level=None

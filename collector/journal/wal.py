@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Final
 
 from collector.errors import JournalTorn
+from collector.journal.files import part
 from collector.journal.wal_index import Position
 
-_HEADER: Final = 32
+HEADER: Final = 32
 """Bytes of the file's header; its salts are at 16, its checksum at 24."""
-_FRAME: Final = 24
+FRAME: Final = 24
 """Bytes of the header of a frame; its salts are at 8, the checksum of all until here at 16."""
 _BIG_ENDIAN: Final = 0x377F0683
 """The file's first four bytes where checksums are computed over big-endian words."""
@@ -39,7 +40,7 @@ Checksum = tuple[int, int]
 
 def wal_of(path: Path) -> Path:
     """The write-ahead log beside a database."""
-    return path.with_name(path.name + "-wal")
+    return part(path, "-wal")
 
 
 def write_again(wal: Path, end: Position, after: int) -> None:
@@ -57,14 +58,14 @@ def write_again(wal: Path, end: Position, after: int) -> None:
 
 
 def _check_and_write(descriptor: int, wal: Path, end: Position, after: int) -> None:
-    header = os.pread(descriptor, _HEADER, 0)
+    header = os.pread(descriptor, HEADER, 0)
     if header[16:24] != end.salts:
         raise _torn(wal, 0)
     order = ">" if int.from_bytes(header[:4], "big") == _BIG_ENDIAN else "<"
-    size = _FRAME + end.page_size
-    at = _HEADER + after * size
+    size = FRAME + end.page_size
+    at = HEADER + after * size
     if after:
-        total = _stated(os.pread(descriptor, _FRAME, at - size))
+        total = _stated(os.pread(descriptor, FRAME, at - size))
     else:
         total = (int.from_bytes(header[24:28], "big"), int.from_bytes(header[28:32], "big"))
         _write(descriptor, header, 0)
@@ -75,7 +76,7 @@ def _check_and_write(descriptor: int, wal: Path, end: Position, after: int) -> N
             frame = piece[start : start + size]
             if len(frame) < size or frame[8:16] != end.salts:
                 raise _torn(wal, number + 1)
-            total = _summed(frame[:8] + frame[_FRAME:], total, order)
+            total = _summed(frame[:8] + frame[FRAME:], total, order)
             if total != _stated(frame):
                 raise _torn(wal, number + 1)
             number += 1
@@ -109,13 +110,13 @@ def copy_again(database: Path, end: Position) -> None:
 
 def _copied(log: int, end: Position) -> dict[int, int]:
     """Where in the log the content of each page is that was copied, and will not be once more."""
-    size = _FRAME + end.page_size
+    size = FRAME + end.page_size
     found: dict[int, int] = {}
     for number in range(end.frames):
-        at = _HEADER + number * size
+        at = HEADER + number * size
         page = int.from_bytes(os.pread(log, 4, at), "big")
         if number < end.backfilled and page <= end.pages:
-            found[page] = at + _FRAME
+            found[page] = at + FRAME
         else:
             found.pop(page, None)
     return found

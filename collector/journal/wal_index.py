@@ -17,6 +17,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from collector.journal.files import part
+
 _HEADER: Final = struct.Struct("=IIIBBHIIII8sII")
 """WalIndexHdr: version, unused, changes, is_init, big_endian, page size, frames, pages of the database,
 checksum (two), salts, checksum of the header (two). In the machine's own byte order, but the salts."""
@@ -43,7 +45,7 @@ class WalIndex:
     """The index of the journal at `path`. Only for as long as its connection is open in this process."""
 
     def __init__(self, path: Path) -> None:
-        self._shm = path.with_name(path.name + "-shm")
+        self._shm = part(path, "-shm")
         self._address: int | None = None
 
     def position(self) -> Position | None:
